@@ -1,0 +1,122 @@
+package carom
+
+import "time"
+
+// EventFilter selects events. An empty field lets all through.
+type EventFilter struct {
+	App    string
+	Source string // name of the source, with App
+	YMID   string
+	User   string // telegram_id
+	Zone   string
+	Before EventID // the cursor: only events older than this one
+	Limit  int     // 0 means 50; at most 1,000
+}
+
+// Story is everything that is known about one event.
+type Story struct {
+	Event      *Event
+	Deliveries []DeliveryStory // in the order of the event's endpoints; empty when the event matched none
+}
+
+// DeliveryStory is one delivery with its attempts, oldest first.
+type DeliveryStory struct {
+	ID       DeliveryID
+	Endpoint string // "app/endpoint"; "#7" when the endpoint is deleted
+	State    DeliveryState
+	Due      time.Time // of the next attempt, when pending in the due table; else zero
+	Attempts []Attempt
+}
+
+// RefusedFilter selects refused postbacks. An empty field lets all through.
+type RefusedFilter struct {
+	App    string
+	Source string
+	Before ReceivedID
+	Limit  int // 0 means 50; at most 1,000
+}
+
+// CountFilter selects counts. Zero times are open ends; GroupBy holds names of Count's dimensions by their JSON keys,
+// "minute", "hour" and "day" among them. Nothing grouped means one row of totals per outcome.
+type CountFilter struct {
+	From, To time.Time
+	App      string
+	Source   string
+	GroupBy  []string
+}
+
+// Count is how many received postbacks of one kind there were. Dimensions that were not grouped by are empty.
+type Count struct {
+	At         time.Time `json:"at,omitzero"` // start of the minute, hour or day, UTC
+	App        string    `json:"app,omitempty"`
+	Source     string    `json:"source,omitempty"`
+	Zone       string    `json:"zone,omitempty"`
+	RequestVar string    `json:"request_var,omitempty"`
+	EventType  string    `json:"event_type,omitempty"`
+	Value      string    `json:"value,omitempty"`   // "valued", "not_valued", "empty", "unknown"
+	Outcome    string    `json:"outcome,omitempty"` // see the Outcome constants, or "refused:" and "unverified:" with a Reason
+	N          int64     `json:"n"`
+	Price      string    `json:"price,omitempty"` // sum of the estimated prices, exact
+}
+
+// Outcomes of received postbacks and reported events, as counted.
+const (
+	OutcomeAccepted      = "accepted"
+	OutcomeHeld          = "held"
+	OutcomeUnmatched     = "unmatched" // accepted, and no endpoint wanted it
+	OutcomeDuplicate     = "duplicate"
+	OutcomeDuplicateLate = "duplicate_late" // a copy that came more than an hour after the first: ymids that repeat
+	OutcomeConflict      = "conflict"       // a copy that disagrees in amount or user
+	OutcomeRefused       = "refused"        // followed by ":" and the reason
+	OutcomeUnverified    = "unverified"     // followed by ":" and the reason
+)
+
+// DeliveryCount is how many deliveries of an endpoint ended, or attempts failed, in a minute, hour or day.
+type DeliveryCount struct {
+	At       time.Time `json:"at,omitzero"`
+	Endpoint string    `json:"endpoint,omitempty"` // "app/endpoint"
+	Outcome  string    `json:"outcome,omitempty"`  // "delivered", "dead", "expired", "retry"
+	N        int64     `json:"n"`
+}
+
+// Backlog is what waits for one endpoint in the due table.
+type Backlog struct {
+	Endpoint int       `json:"-"`
+	Waiting  int64     `json:"waiting"`
+	Oldest   time.Time `json:"oldest,omitzero"`   // when the oldest waiting event was accepted
+	NextDue  time.Time `json:"next_due,omitzero"` // when the next attempt is due
+}
+
+// LaneState is how one endpoint's lane stands right now.
+type LaneState struct {
+	Endpoint    string    `json:"endpoint"` // "app/endpoint"
+	Paused      bool      `json:"paused"`
+	Breaker     string    `json:"breaker"` // "closed", "open"
+	Since       time.Time `json:"since,omitzero"`
+	InFlight    int       `json:"in_flight"`
+	Queued      int       `json:"queued"`
+	LastFailure string    `json:"last_failure,omitempty"` // "status 503", "timeout while reading", …
+	LastFailed  time.Time `json:"last_failed,omitzero"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	NextProbe   time.Time `json:"next_probe,omitzero"`
+}
+
+// APIKey lets a program use /v1. The key itself is shown once and only its SHA-256 is kept.
+type APIKey struct {
+	ID       string    `json:"id"` // "key_…"
+	Name     string    `json:"name"`
+	App      string    `json:"app,omitempty"` // empty: all apps
+	Scope    Scope     `json:"scope"`
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"last_used,omitzero"`
+	Sum      [32]byte  `json:"-"`
+}
+
+// Scope is what an API key may do.
+type Scope string
+
+const (
+	ScopeEvents Scope = "events" // report events
+	ScopeRead   Scope = "read"   // read everything but secrets
+	ScopeAdmin  Scope = "admin"  // everything
+)
