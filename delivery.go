@@ -16,10 +16,11 @@ const (
 type Delivery struct {
 	ID       DeliveryID
 	Event    *Event
-	Endpoint int // the endpoint's number
-	Ordinal  int // the endpoint's place in the event's list
-	Attempts int // attempts made so far
-	Step     int // how far along the schedule it is: attempts made while the breaker was open do not count
+	Endpoint int       // the endpoint's number
+	Ordinal  int       // the endpoint's place in the event's list
+	Attempts int       // attempts made so far
+	Step     int       // how far along the schedule it is: attempts made while the breaker was open do not count
+	Since    time.Time // the deadline counts from here: when the event was accepted, or the resend asked for
 
 	// Ticket is the store's note on a delivery that lives in memory only; zero for one that has a row in the due table.
 	Ticket uint64
@@ -63,4 +64,44 @@ func (f AttemptFlags) Names() []string {
 		}
 	}
 	return names
+}
+
+// Target is one endpoint that an event is owed to.
+type Target struct {
+	Endpoint int  // the endpoint's number
+	Direct   bool // its lane keeps a place in memory for the first attempt; else the delivery begins in the due table
+}
+
+// Submission hands one verified event to the store, with everything that has to be in the same commit. The store fills in
+// Receipt and Err, and the ID of the event.
+type Submission struct {
+	Event   *Event
+	Key     DedupeKey
+	Targets []Target // at most MaxFanOut
+
+	Receipt Receipt
+	Err     error // nil, or ErrUnavailable: nothing was stored, the sender may try again
+}
+
+// Receipt is what the store says of an accepted event or of a copy.
+type Receipt struct {
+	ID        EventID // of the first one, when this is a copy
+	Duplicate bool
+	Conflict  bool   // the copy disagrees with the first in amount or user
+	Ticket    uint64 // for the deliveries that are direct, see [Delivery]
+}
+
+// Claim asks the store for deliveries of one endpoint that wait in the due table. What is claimed is not handed out again
+// until an attempt is recorded for it or it is released.
+//
+// Either DueBy is set: those due by then, the soonest first. Or InOrder is: those after the Cursor in order of acceptance,
+// whenever they are due, if they were scheduled before ScheduledBefore and wait since before SinceBefore (zero: always).
+type Claim struct {
+	Endpoint        int
+	Limit           int
+	DueBy           time.Time
+	InOrder         bool
+	Cursor          uint64
+	ScheduledBefore time.Time
+	SinceBefore     time.Time
 }

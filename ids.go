@@ -96,6 +96,13 @@ func NewReceivedID(inc Incarnation, r Ref) ReceivedID {
 	return ReceivedID(appendPlace(append(b, "rcv_"...), inc, r))
 }
 
+// Delivery makes the id of the delivery of this event to the endpoint at ordinal in the event's list.
+func (id EventID) Delivery(ordinal int) DeliveryID {
+	b := make([]byte, 0, len(id)+2)
+	b = append(append(b, "dlv_"...), id[4:]...)
+	return DeliveryID(appendDigits(b, uint64(ordinal), ordinalBits))
+}
+
 // Place says where the event lies. It returns ErrInvalid when id is not an event id.
 func (id EventID) Place() (Incarnation, Ref, error) {
 	s, prefixed := strings.CutPrefix(string(id), "evt_")

@@ -3,6 +3,7 @@ package carom
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -30,16 +31,25 @@ func (p Price) String() string {
 }
 
 // String writes the amount as a plain decimal without trailing zeros: "0.0023", "-1", "0".
-func (n Nanos) String() string {
-	sign, u := "", uint64(n)
+func (n Nanos) String() string { return string(n.Append(nil)) }
+
+// Append writes what [Nanos.String] returns behind b, and returns the longer slice.
+func (n Nanos) Append(b []byte) []byte {
+	u := uint64(n)
 	if n < 0 {
-		sign, u = "-", -uint64(n)
+		b, u = append(b, '-'), -u
 	}
-	whole, frac := u/nanosPerUnit, u%nanosPerUnit
+	b = strconv.AppendUint(b, u/nanosPerUnit, 10)
+	frac := u % nanosPerUnit
 	if frac == 0 {
-		return fmt.Sprintf("%s%d", sign, whole)
+		return b
 	}
-	return sign + fmt.Sprintf("%d.", whole) + strings.TrimRight(fmt.Sprintf("%09d", frac), "0")
+	b = append(b, '.')
+	for unit := uint64(nanosPerUnit / 10); frac > 0; unit /= 10 {
+		b = append(b, '0'+byte(frac/unit))
+		frac %= unit
+	}
+	return b
 }
 
 // ParseNanos reads a decimal number with an optional exponent, exactly: "0.0023", "2.3e-3", "-4".

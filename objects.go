@@ -113,6 +113,9 @@ func (Masked) String() string { return "***" }
 // GoString hides the secret from %#v.
 func (Masked) GoString() string { return `"***"` }
 
+// MarshalText hides the secret from JSON and from structured logs.
+func (Masked) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
 // Format hides the secret from every verb.
 func (Masked) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("***")) }
 

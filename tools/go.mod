@@ -1,0 +1,3 @@
+module carom/tools
+
+go 1.26.0
