@@ -353,6 +353,7 @@ func TestForbiddenText(t *testing.T) {
 		{`(?:^|[^\w.])/(?:work|root)/[\w.]`, "a path of one machine"},
 		{`\.\./share[d]\b`, "a folder outside the repository"},
 		{`\b(?:TO` + `DO|FIX` + `ME)\b(?:[^(]|\([^#]|$)`, "work left without an issue: write TO" + "DO(#123): …"},
+		{`//nolin` + `t\b`, "a directive that our linters do not read: write //lint:ignore NAME REASON"},
 	}
 	var patterns []*regexp.Regexp
 	for _, f := range forbidden {

@@ -1,0 +1,42 @@
+# What can be done with this tree. `make` alone lists it.
+# The work is in scripts/, so that every step can also be run, read and timed by itself.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+
+# The version comes from the line above. Go's own stamping would ask git about every build, and fails where git does not
+# trust the folder's owner.
+export GOFLAGS += -buildvcs=false
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test check test-crash bench fuzz docs clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+build: ## build the server: one static binary, bin/carom
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/carom ./cmd/carom
+
+run: build ## start a server with an example app and a receiver, and say what to try
+	@scripts/run.sh
+
+test: ## install what the tests need, run every test, fuzz each target for 3 s
+	@scripts/test.sh
+
+check: ## everything that is judged without running the code: format, vet, linters, tidiness, other systems
+	@scripts/check.sh
+
+test-crash: ## kill the server 50 times under load; nothing acknowledged may be missing
+	go run ./bench/crash -kills 50 -rate 2000
+
+bench: ## measure against a bare handler and a bare forwarder; bench/out/latest.json
+	go run ./bench
+
+fuzz: ## fuzz every target for FUZZTIME each (10s)
+	@scripts/fuzz.sh $(FUZZTIME)
+
+docs: ## write the generated documents anew
+	go generate ./...
+
+clean: ## remove what the other targets made
+	rm -rf bin bench/out run

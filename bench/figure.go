@@ -1,0 +1,110 @@
+package main
+
+import "fmt"
+
+// The parts, in the order they run.
+const (
+	ratioPart     = "ratio"
+	latencyPart   = "latency"
+	isolationPart = "isolation"
+	growthPart    = "growth"
+	deadPart      = "dead"
+)
+
+// partNames is a constant list; nobody writes to it.
+var partNames = []string{ratioPart, latencyPart, isolationPart, growthPart, deadPart}
+
+// The keys of figures that more than one function names.
+const (
+	figCarom         = "carom_per_s"
+	figForwarder     = "forwarder_per_s"
+	figMissing       = "missing"
+	figDuplicates    = "duplicates"
+	figE2E500        = "e2e_p99_ms_500"
+	figForwarder500  = "forwarder_e2e_p99_ms_500"
+	figIsolation     = "isolation_ratio"
+	figIsolationMS   = "isolation_diff_ms"
+	figIsolation90   = "isolation90_ratio"
+	figIsolation90MS = "isolation90_diff_ms"
+)
+
+// figure is one number that the benchmark yields. Its key never changes its meaning: another meaning is another key.
+type figure struct {
+	key    string
+	unit   string
+	label  string
+	target func(r *report, v float64) (text string, met bool) // nil: none
+}
+
+func atLeast(limit float64) func(*report, float64) (string, bool) {
+	return func(_ *report, v float64) (string, bool) { return "≥ " + number(limit), v >= limit }
+}
+
+func atMost(limit float64) func(*report, float64) (string, bool) {
+	return func(_ *report, v float64) (string, bool) { return "≤ " + number(limit), v <= limit }
+}
+
+// nearForwarder is met at 10 ms, or at five times what the forwarder takes where that is more.
+func nearForwarder(r *report, v float64) (string, bool) {
+	f, ok := r.get(figForwarder500)
+	if !ok {
+		return "≤ 10, or 5 × the forwarder's", v <= 10
+	}
+	return fmt.Sprintf("≤ 10, or 5 × the forwarder's (%s)", number(5*f)), v <= max(10, 5*f)
+}
+
+// undisturbed is met when a healthy endpoint's p99 grows by a quarter at most, or by 2 ms.
+func undisturbed(ratio, diff string) func(*report, float64) (string, bool) {
+	return func(r *report, _ float64) (string, bool) {
+		q, _ := r.get(ratio)
+		d, _ := r.get(diff)
+		return "ratio ≤ 1.25, or 2 ms more", q <= 1.25 || d <= 2
+	}
+}
+
+// figures lists every figure in the order of the table.
+func figures() []figure {
+	return []figure{
+		{"handler_per_s", "/s", "bare net/http handler, requests answered", nil},
+		{figForwarder, "/s", "bare in-memory forwarder, delivered at the sink", nil},
+		{figCarom, "/s", "carom, synced, one endpoint, delivered at the sink", nil},
+		{"ratio", "", "carom_per_s to forwarder_per_s", atLeast(0.7)},
+		{"cpu_s_per_1000", "s", "processor time of carom for 1,000 delivered", nil},
+		{"forwarder_cpu_s_per_1000", "s", "the same of the forwarder", nil},
+		{"cpu_ratio", "", "the first to the second", atMost(1.8)},
+		{"commits", "", "commits in a saturated window", nil},
+		{"syncs", "", "syncs in a saturated window", nil},
+		{"rss_mb", "MB", "most memory while saturated", atMost(300)},
+		{"idle_rss_mb", "MB", "memory of a fresh server without traffic", atMost(40)},
+		{"half_per_s", "/s", "half the saturating rate, as used below", nil},
+		{"accept_p99_ms_half", "ms", "acknowledgement at half the rate, p99", atMost(10)},
+		{"e2e_p99_ms_half", "ms", "end to end at half the rate, p99", atMost(30)},
+		{"e2e_p50_ms_500", "ms", "end to end at 500/s, median", atMost(3)},
+		{figE2E500, "ms", "end to end at 500/s, p99", nearForwarder},
+		{figForwarder500, "ms", "the forwarder's", nil},
+		{figIsolation, "", "healthy p99 beside one hanging endpoint to alone", undisturbed(figIsolation, figIsolationMS)},
+		{figIsolationMS, "ms", "the same as a difference", undisturbed(figIsolation, figIsolationMS)},
+		{figIsolation90, "", "healthy p99 beside 90 hanging of 100 to alone", undisturbed(figIsolation90, figIsolation90MS)},
+		{figIsolation90MS, "ms", "the same as a difference", undisturbed(figIsolation90, figIsolation90MS)},
+		{"growth_events", "", "events loaded through accept", nil},
+		{"growth_load_per_s", "/s", "accepted while loading", nil},
+		{"growth_per_s", "/s", "delivered with the loaded folder, page cache dropped", nil},
+		{"growth_empty_per_s", "/s", "delivered with an empty folder", nil},
+		{"growth_ratio", "", "the first to the second", atLeast(0.9)},
+		{"growth_rss_mb", "MB", "most memory with the loaded folder", atMost(600)},
+		{"growth_start_s", "s", "longest start with the loaded folder", atMost(10)},
+		{"dead_events", "", "pending deliveries of a dead endpoint", nil},
+		{"dead_rss_mb", "MB", "most memory with them pending", atMost(400)},
+		{"dead_start_s", "s", "start with them pending", atMost(10)},
+		{"dead_alone_p99_ms", "ms", "healthy endpoint before, p99", nil},
+		{"dead_pending_p99_ms", "ms", "healthy endpoint beside the dead one, p99", nil},
+		{"dead_healthy_p99_ms", "ms", "healthy endpoint while the other drains, p99", nil},
+		{"dead_new_p99_ms", "ms", "new events of the draining endpoint, p99", nil},
+		{"dead_first_s", "s", "from the endpoint's return to its first delivery", nil},
+		{"dead_drain_per_s", "/s", "drain at a limit of 2,000/s", atLeast(1800)},
+		{"dead_order_displacement", "", "farthest that an old delivery came behind a younger one", nil},
+		{"dead_missing", "", "pending deliveries that never came", atMost(0)},
+		{figMissing, "", "acknowledged and never delivered, all parts", atMost(0)},
+		{figDuplicates, "", "delivered twice, all parts", atMost(0)},
+	}
+}

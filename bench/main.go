@@ -1,0 +1,161 @@
+// Command bench measures carom against two fixed references and writes the figures to bench/out/latest.json.
+//
+// It talks to the real server, a process of its own, over HTTP. The references, the load generator and the sink are
+// processes too: this binary starts itself anew for each. docs/performance.md says what is measured and how to read it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"carom/bench/proc"
+)
+
+// options are what the command line says.
+type options struct {
+	Carom        string
+	Dir          string
+	Out          string
+	GrowthDir    string
+	Markdown     string
+	Only         []string
+	Rounds       int
+	Pairs        int
+	Senders      int
+	GrowthEvents uint64
+	DeadEvents   uint64
+	WarmUp       time.Duration
+	Window       time.Duration
+	PairWindow   time.Duration
+	IdleAfter    time.Duration // when the memory of an idle server is read
+	Connect      time.Duration // how long before the first event the load generator is started, so that it is connected by then
+	Quick        bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if isPart(os.Args) {
+		fail(runPart(ctx, os.Args[1], os.Args[2:], os.Stdin, os.Stdout))
+		return
+	}
+	o, err := parseOptions(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	fail(err)
+	if o.Markdown != "" {
+		fail(updateMarkdown(o.Markdown, o.Out))
+		return
+	}
+	fail(bench(ctx, o, os.Stdout))
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parseOptions reads the command line. Help and faults are written to w.
+func parseOptions(args []string, w io.Writer) (options, error) {
+	o := options{Senders: 64, IdleAfter: 5 * time.Second, Connect: 400 * time.Millisecond}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(w)
+	var only string
+	f.StringVar(&o.Carom, "carom", "bin/carom", "path of the server's binary")
+	f.StringVar(&o.Dir, "dir", "bench/out/tmp", "folder for data, on a real disk")
+	f.StringVar(&o.Out, "out", "bench/out/latest.json", "file for the figures")
+	f.StringVar(&o.GrowthDir, "growth-dir", "", "keep the loaded folder of the growth part here, and use it again")
+	f.StringVar(&o.Markdown, "markdown", "", "write the figures of -out into the results table of this file, and measure nothing")
+	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(partNames, ",")+"; the figures of the others are kept")
+	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each measurement")
+	f.IntVar(&o.Pairs, "pairs", 5, "alternated pairs of the isolation part")
+	f.Uint64Var(&o.GrowthEvents, "growth-events", 10_000_000, "events to load in the growth part")
+	f.Uint64Var(&o.DeadEvents, "dead-events", 1_000_000, "pending deliveries of the dead endpoint")
+	f.DurationVar(&o.WarmUp, "warm-up", 2*time.Second, "time before each measurement")
+	f.DurationVar(&o.Window, "window", 8*time.Second, "length of each measurement")
+	f.DurationVar(&o.PairWindow, "pair-window", 10*time.Second, "length of each measurement of the isolation part")
+	f.BoolVar(&o.Quick, "quick", false, "a trial run: one round, short windows, little data; the figures prove nothing")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q: everything is a flag, see -help", f.Arg(0))
+	}
+	if o.Quick {
+		o.Rounds, o.Pairs = 1, 1
+		o.GrowthEvents, o.DeadEvents = min(o.GrowthEvents, 200_000), min(o.DeadEvents, 20_000)
+		o.WarmUp, o.Window, o.PairWindow = 500*time.Millisecond, 2*time.Second, 2*time.Second
+	}
+	if o.Rounds < 1 || o.Pairs < 1 {
+		return o, errors.New("-rounds and -pairs must be at least 1")
+	}
+	o.Only = partNames
+	if only != "" {
+		o.Only = strings.Split(only, ",")
+	}
+	for _, p := range o.Only {
+		if !slices.Contains(partNames, p) {
+			return o, fmt.Errorf("-only names the part %q: the parts are %s", p, strings.Join(partNames, ", "))
+		}
+	}
+	return o, nil
+}
+
+// bench runs the parts and writes the figures after each, so that a later failure does not lose the earlier ones.
+func bench(ctx context.Context, o options, w io.Writer) error {
+	if _, err := os.Stat(o.Carom); err != nil {
+		return fmt.Errorf("the server's binary is missing: run `make build`, or say where it is with -carom: %w", err)
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return err
+	}
+	fsName, inMemory, err := proc.FileSystem(o.Dir)
+	if err != nil {
+		return err
+	}
+	if inMemory {
+		return fmt.Errorf("%s lies in memory (%s), where a sync costs nothing: choose a folder on a real disk with -dir", o.Dir, fsName)
+	}
+	rep, err := readReport(o.Out)
+	if err != nil {
+		return err
+	}
+	rep.Machine = machineFacts(fsName)
+	r, err := newRig(o, w)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	for _, name := range partNames {
+		if !slices.Contains(o.Only, name) {
+			continue
+		}
+		began := time.Now()
+		r.say("%s", name)
+		p := &part{At: began.UTC().Format(time.RFC3339), Carom: version(o.Carom), Quick: o.Quick}
+		if err := r.parts()[name](ctx, rep, p); err != nil {
+			return fmt.Errorf("part %s: %w", name, err)
+		}
+		p.Seconds = time.Since(began).Round(time.Second).Seconds()
+		rep.Parts[name] = p
+		if err := rep.write(o.Out); err != nil {
+			return err
+		}
+	}
+	rep.print(w)
+	_, err = fmt.Fprintln(w, "written to", filepath.ToSlash(o.Out))
+	return err
+}

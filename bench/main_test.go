@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"carom/bench/standin"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestMain lets the test binary be the benchmark's own parts and the stand-in for the server.
+func TestMain(m *testing.M) {
+	var err error
+	switch {
+	case isPart(os.Args):
+		err = runPart(context.Background(), os.Args[1], os.Args[2:], os.Stdin, os.Stdout)
+	case len(os.Args) > 1 && os.Args[1] == "serve":
+		err = standin.Run(os.Args[2:])
+	default:
+		// Under the race detector each process would linger for a second at its end.
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+		os.Exit(m.Run())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// tiny are options for a run against the stand-in that takes as little time as can be.
+func tiny(t *testing.T) options {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := parseOptions([]string{"-rounds", "1", "-pairs", "1", "-growth-events", "500", "-dead-events", "300", "-only", "ratio"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The folder of a test may lie in memory, which a benchmark refuses; the parts are called below that check.
+	o.Carom, o.Dir, o.Out = self, t.TempDir(), filepath.Join(t.TempDir(), "out", "latest.json")
+	o.Senders, o.Connect, o.IdleAfter = 8, 60*time.Millisecond, time.Millisecond
+	o.WarmUp, o.Window, o.PairWindow = 20*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+	return o
+}
+
+func TestPartsAgainstAStandIn(t *testing.T) {
+	r, err := newRig(tiny(t), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	rep, err := readReport(r.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range partNames {
+		p := &part{}
+		if err := r.parts()[name](context.Background(), rep, p); err != nil {
+			t.Fatalf("part %s: %v", name, err)
+		}
+		rep.Parts[name] = p
+		if p.Missing != 0 || p.Duplicates != 0 || len(p.Rounds) == 0 {
+			t.Errorf("part %s: missing %d, duplicates %d, %d rounds, notes %q", name, p.Missing, p.Duplicates, len(p.Rounds), p.Notes)
+		}
+	}
+	rep.sum()
+	for _, f := range figures() {
+		// On a slow machine nothing may get through in so short a window, and then there is no ratio.
+		if v, ok := rep.get(f.key); !ok && !strings.HasSuffix(f.key, "ratio") {
+			t.Errorf("%s was not measured", f.key)
+		} else if v < 0 && !strings.HasSuffix(f.key, "diff_ms") {
+			t.Errorf("%s = %v", f.key, v)
+		}
+	}
+	if g, d := rep.figures["growth_events"], rep.figures["dead_events"]; g != 500 || d != 300 {
+		t.Errorf("%v events for growth and %v for the dead endpoint, want 500 and 300", g, d)
+	}
+}
+
+func TestReportKeepsTheFiguresOfOtherParts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out", "latest.json")
+	rep, err := readReport(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep.Machine = machine{Cores: 2, FileSystem: "ext4"}
+	rep.set(figCarom, 12345.678)
+	rep.set("ratio", 0.71234)
+	rep.set("cpu_ratio", math.NaN())
+	rep.Parts[ratioPart] = &part{At: "2026-01-02T03:04:05Z", Missing: 2, Rounds: []any{"x"}}
+	rep.Parts[growthPart] = &part{Missing: 1, Duplicates: 3}
+	if err := rep.write(path); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var raw map[string]any
+	if err := json.Unmarshal(b, &raw); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{}
+	for _, k := range []string{figCarom, "ratio", "cpu_ratio", figMissing, figDuplicates} {
+		got[k] = raw[k]
+	}
+	want := map[string]any{figCarom: 12346.0, "ratio": 0.7123, "cpu_ratio": nil, figMissing: 3.0, figDuplicates: 3.0}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("file (-want +got):\n%s", diff)
+	}
+	back, err := readReport(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Machine != rep.Machine || back.figures["ratio"] != 0.7123 || back.Parts[ratioPart].Missing != 2 {
+		t.Errorf("read back: %+v, %v", back.Machine, back.figures)
+	}
+	if _, ok := back.get("cpu_ratio"); ok {
+		t.Error("a figure that was not measured came back")
+	}
+}
+
+func TestRatioFigures(t *testing.T) {
+	n := func(v float64) *float64 { return &v }
+	ms := []measurement{
+		{Target: partHandler, Accepted: 50_000},
+		{Target: partForwarder, Delivered: 20_000, CPUPer1000: 0.05},
+		{Target: "carom", Delivered: 16_000, CPUPer1000: 0.06, PeakRSS: 100, Commits: n(900), Syncs: n(901)},
+		{Target: partForwarder, Delivered: 18_000, CPUPer1000: 0.04},
+		{Target: "carom", Delivered: 14_000, CPUPer1000: 0.08, PeakRSS: 120, Commits: n(1100), Syncs: n(1101)},
+		{Target: partForwarder, Delivered: 25_000, CPUPer1000: 0.06},
+		{Target: "carom", Delivered: 15_000, CPUPer1000: 0.07, PeakRSS: 110, Commits: n(1000), Syncs: n(1001)},
+	}
+	rep := &report{figures: map[string]float64{}}
+	ratioFigures(rep, ms)
+	want := map[string]float64{"handler_per_s": 50_000, figForwarder: 20_000, figCarom: 15_000, "ratio": 0.75, "cpu_s_per_1000": 0.07,
+		"forwarder_cpu_s_per_1000": 0.05, "cpu_ratio": 1.4, "rss_mb": 120, "commits": 1000, "syncs": 1001}
+	for k, v := range want {
+		if got := rep.figures[k]; math.Abs(got-v) > 1e-9 {
+			t.Errorf("%s = %v, want %v", k, got, v)
+		}
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	tests := []struct {
+		name    string
+		figures map[string]float64
+		key     string
+		want    string
+	}{
+		{"at least, met", map[string]float64{"ratio": 0.7}, "ratio", "met"},
+		{"at least, missed", map[string]float64{"ratio": 0.69}, "ratio", "MISSED"},
+		{"at most, met", map[string]float64{"idle_rss_mb": 40}, "idle_rss_mb", "met"},
+		{"not measured", nil, "ratio", ""},
+		{"without a target", map[string]float64{"syncs": 3}, "syncs", ""},
+		{"slow, but so is the forwarder", map[string]float64{figE2E500: 14, figForwarder500: 3}, figE2E500, "met"},
+		{"slower than the forwarder by far", map[string]float64{figE2E500: 14, figForwarder500: 2}, figE2E500, "MISSED"},
+		{"within a quarter", map[string]float64{figIsolation: 1.2, figIsolationMS: 5}, figIsolation, "met"},
+		{"within two milliseconds", map[string]float64{figIsolation: 3, figIsolationMS: 1.9}, figIsolation, "met"},
+		{"disturbed", map[string]float64{figIsolation: 3, figIsolationMS: 2.1}, figIsolation, "MISSED"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rep := &report{figures: tt.figures}
+			for _, row := range rep.rows() {
+				if row.key == tt.key && row.verdict != tt.want {
+					t.Errorf("verdict %q, want %q (%+v)", row.verdict, tt.want, row)
+				}
+			}
+		})
+	}
+}
+
+func TestMarkdownReplacesOnlyTheTable(t *testing.T) {
+	dir := t.TempDir()
+	doc, out := filepath.Join(dir, "doc.md"), filepath.Join(dir, "latest.json")
+	rep := &report{Parts: map[string]*part{ratioPart: {At: "2026-01-02", Carom: "carom 0.1"}}, figures: map[string]float64{"ratio": 0.8}}
+	if err := rep.write(out); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(doc, []byte("before\n"+resultsBegin+"\nstale figures\n"+resultsEnd+"\nafter\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // writing twice changes nothing
+		if err := updateMarkdown(doc, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := string(b)
+	if !strings.HasPrefix(s, "before\n") || !strings.HasSuffix(s, resultsEnd+"\nafter\n") || strings.Contains(s, "stale") ||
+		!strings.Contains(s, "| `ratio` | 0.8 | ≥ 0.7 | met |") || strings.Contains(s, "handler_per_s") {
+		t.Errorf("document:\n%s", s)
+	}
+	if err := os.WriteFile(doc, []byte("no place"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := updateMarkdown(doc, out); err == nil {
+		t.Error("a document without the place was accepted")
+	}
+}
+
+func TestOptions(t *testing.T) {
+	o, err := parseOptions([]string{"-quick", "-only", "latency,dead"}, io.Discard)
+	if err != nil || o.Rounds != 1 || o.DeadEvents != 20_000 {
+		t.Errorf("options = %+v, %v", o, err)
+	}
+	if diff := cmp.Diff([]string{latencyPart, deadPart}, o.Only); diff != "" {
+		t.Errorf("parts (-want +got):\n%s", diff)
+	}
+	for _, args := range [][]string{{"-only", "speed"}, {"-rounds", "0"}, {"quick"}, {"-fast"}} {
+		if _, err := parseOptions(args, io.Discard); err == nil {
+			t.Errorf("%q was accepted", args)
+		}
+	}
+}
+
+func TestBenchNeedsTheServer(t *testing.T) {
+	o := tiny(t)
+	o.Carom = filepath.Join(t.TempDir(), "absent")
+	var w bytes.Buffer
+	if err := bench(context.Background(), o, &w); err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("error = %v, want one that says how to build", err)
+	}
+}
+
+func TestPostbackHasTheSizeOfARealOne(t *testing.T) {
+	p := postback(strings.Repeat("a", 32), zoneMain)
+	if n := len("GET  HTTP/1.1\r\nHost: 127.0.0.1:12345\r\nUser-Agent: carom-bench\r\n\r\n") + len(p); n < 250 || n > 350 {
+		t.Errorf("a request has %d bytes, want about 300", n)
+	}
+}

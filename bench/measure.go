@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"carom/bench/load"
+	"carom/bench/sink"
+	"carom/bench/stat"
+)
+
+const (
+	// drainStall and drainLimit bound the wait for what is still under way: no progress for so long, or so long in all.
+	// A first retry comes after five seconds, so that one failed attempt does not count as a stall.
+	drainStall = 15 * time.Second
+	drainLimit = 3 * time.Minute
+
+	metricCommits = "carom_store_commits_total"
+	metricSyncs   = "carom_store_syncs_total"
+)
+
+// measurement is one target under one load. Rates, latencies and processor times cover the window after the warm-up; the
+// account of events covers everything that was sent.
+type measurement struct {
+	Target     string           `json:"target"`
+	Round      int              `json:"round"`
+	Rate       float64          `json:"rate"` // events per second asked for; 0 is a closed loop
+	Accepted   float64          `json:"accepted_per_s"`
+	Delivered  float64          `json:"delivered_per_s"` // at the sink
+	CPUPer1000 float64          `json:"cpu_s_per_1000"`  // of the target, until everything was delivered
+	LoadCPU    float64          `json:"load_cpu_s"`      // of the whole run
+	SinkCPU    float64          `json:"sink_cpu_s"`
+	PeakRSS    float64          `json:"peak_rss_mb"`
+	Commits    *float64         `json:"commits"` // in the window; null when the target does not tell
+	Syncs      *float64         `json:"syncs"`
+	Accept     stat.Percentiles `json:"accept"`
+	EndToEnd   stat.Percentiles `json:"e2e"`
+	Acked      int64            `json:"acked"`
+	Refused    int64            `json:"refused"` // answered, but not 200
+	Errors     int64            `json:"errors"`
+	Missing    int64            `json:"missing"` // acknowledged and not at the sink after the drain
+	Duplicates int64            `json:"duplicates"`
+	Drain      float64          `json:"drain_s"`
+	Lag        float64          `json:"lag_ms"` // of the load generator's own pacer
+	Error      string           `json:"error,omitempty"`
+}
+
+// reading is the state of everything at one moment of a measurement.
+type reading struct {
+	at       time.Time
+	unique   int64
+	cpu      time.Duration // of the target
+	sinkCPU  time.Duration
+	counters map[string]float64
+}
+
+func (r *rig) read(ctx context.Context, t target, run uint32) (x reading, err error) {
+	s, err := r.client.Stats(ctx, run)
+	if err != nil {
+		return x, err
+	}
+	u, err := t.process.Usage()
+	if err != nil {
+		return x, fmt.Errorf("%s: %w", t.name, err)
+	}
+	su, err := r.sink.Usage()
+	if err != nil {
+		return x, err
+	}
+	x = reading{at: time.Unix(0, s.At), unique: s.Unique, cpu: u.CPU, sinkCPU: su.CPU}
+	if t.carom != nil {
+		x.counters = t.carom.Counters(ctx, metricCommits, metricSyncs)
+	}
+	return x, nil
+}
+
+// plan says how a target is loaded.
+type plan struct {
+	rate   float64 // 0 saturates
+	warmUp time.Duration
+	window time.Duration
+}
+
+// measure loads the target, waits until what it acknowledged has arrived, and returns the figures.
+func (r *rig) measure(ctx context.Context, t target, p plan) (m measurement, err error) {
+	run := r.run()
+	start := time.Now().Add(r.Connect)
+	from := start.Add(p.warmUp)
+	if err := r.client.Expect(ctx, run, from.UnixNano()); err != nil {
+		return m, err
+	}
+	type loaded struct {
+		res *load.Result
+		cpu time.Duration
+		err error
+	}
+	done := make(chan loaded, 1) // holds the one result, so that the sender never waits
+	go func() {
+		var l loaded
+		l.res, l.cpu, l.err = r.load(load.Config{Addr: t.addr, Paths: t.paths, Run: run, Senders: r.Senders, Rate: p.rate,
+			StartAt: start.UnixNano(), WarmUp: p.warmUp, Duration: p.window})
+		done <- l
+	}()
+	var first, last reading
+	if err = sleepUntil(ctx, from); err == nil {
+		if first, err = r.read(ctx, t, run); err == nil {
+			if err = sleepUntil(ctx, from.Add(p.window)); err == nil {
+				last, err = r.read(ctx, t, run)
+			}
+		}
+	}
+	l := <-done
+	if err != nil || l.err != nil {
+		return m, fmt.Errorf("measure %s: %w", t.name, firstOf(err, l.err))
+	}
+	m = measurement{Target: t.name, Rate: p.rate, Accepted: l.res.PerSec, Accept: l.res.Latency, LoadCPU: l.cpu.Seconds(),
+		Acked: l.res.Acked, Errors: l.res.Errors, Lag: l.res.Lag, Error: l.res.Error}
+	for status, n := range l.res.Statuses {
+		if status != 200 {
+			m.Refused += n
+		}
+	}
+	return m, r.finish(ctx, t, run, l.res, first, last, &m)
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish drains and fills in what is known only then.
+func (r *rig) finish(ctx context.Context, t target, run uint32, res *load.Result, first, last reading, m *measurement) error {
+	end := last
+	if t.sends {
+		began := time.Now()
+		s, err := r.drain(ctx, r.client, run, res.Acked)
+		if err != nil {
+			return err
+		}
+		m.Drain = time.Since(began).Seconds()
+		checked, err := r.client.Check(ctx, run, res.Acknowledged())
+		if err != nil {
+			return err
+		}
+		m.EndToEnd, m.Duplicates, m.Missing = s.Latency, s.Duplicates, checked.Missing
+		if end, err = r.read(ctx, t, run); err != nil {
+			return err
+		}
+	}
+	seconds := last.at.Sub(first.at).Seconds()
+	m.Delivered = float64(last.unique-first.unique) / seconds
+	events := float64(end.unique - first.unique)
+	if !t.sends {
+		events = m.Accepted * seconds
+	}
+	if events > 0 {
+		m.CPUPer1000 = (end.cpu - first.cpu).Seconds() / events * 1000
+	}
+	m.SinkCPU = (end.sinkCPU - first.sinkCPU).Seconds()
+	m.Commits = difference(first.counters, last.counters, metricCommits)
+	m.Syncs = difference(first.counters, last.counters, metricSyncs)
+	u, err := t.process.Usage()
+	m.PeakRSS = megabytes(u.PeakRSS)
+	return err
+}
+
+func difference(a, b map[string]float64, name string) *float64 {
+	before, ok1 := a[name]
+	after, ok2 := b[name]
+	if !ok1 || !ok2 {
+		return nil
+	}
+	d := after - before
+	return &d
+}
+
+func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
+
+// drain waits until want events of run have arrived at the sink, or until nothing more comes.
+func (r *rig) drain(ctx context.Context, c sink.Client, run uint32, want int64) (sink.Stats, error) {
+	return r.drainWithin(ctx, c, run, want, drainStall, drainLimit)
+}
+
+// drainWithin is drain with bounds of its own: no progress for stall, or total in all.
+func (r *rig) drainWithin(ctx context.Context, c sink.Client, run uint32, want int64, stall, total time.Duration) (s sink.Stats, err error) {
+	limit := time.Now().Add(total)
+	moved, seen := time.Now(), int64(-1)
+	for {
+		if s, err = c.Stats(ctx, run); err != nil {
+			return s, err
+		}
+		now := time.Now()
+		if s.Unique != seen {
+			moved, seen = now, s.Unique
+		}
+		if s.Unique >= want || now.Sub(moved) > stall || now.After(limit) {
+			return s, nil
+		}
+		if err := sleepUntil(ctx, now.Add(50*time.Millisecond)); err != nil {
+			return s, err
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package reference
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func status(t *testing.T, url string) int {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
+
+func TestHandlerReadsTheQuery(t *testing.T) {
+	srv := httptest.NewServer(Handler())
+	defer srv.Close()
+	if a, b := status(t, srv.URL+"/in?ymid=a"), status(t, srv.URL+"/in?zone_id=1"); a != 200 || b != 400 {
+		t.Errorf("answered %d and %d, want 200 and 400", a, b)
+	}
+}
+
+func TestForwarderPassesTheQueryOn(t *testing.T) {
+	got := make(chan string, 1)
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.URL.String() }))
+	defer target.Close()
+	f := NewForwarder(target.URL + "/postback")
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { f.Run(ctx); close(done) }()
+	if s := status(t, srv.URL+"/in/bench?ymid=a&zone_id=1"); s != 200 {
+		t.Fatalf("answered %d, want 200", s)
+	}
+	if want, u := "/postback?ymid=a&zone_id=1", <-got; u != want {
+		t.Errorf("target got %q, want %q", u, want)
+	}
+	cancel()
+	<-done
+}

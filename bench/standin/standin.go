@@ -1,0 +1,246 @@
+// Package standin is a small server that obeys the command line, the file and the doors of carom as far as the benchmark and
+// the crash test use them, so that both can be tested without it. Only tests import it.
+//
+// It keeps events and finished deliveries in two files of lines, which survive the death of the process but not that of the
+// machine. A Fault makes it break a promise, to show that the tests notice.
+package standin
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"carom"
+)
+
+// FaultEnv is the environment variable that names a Fault.
+const FaultEnv = "CAROM_STANDIN_FAULT"
+
+// The promises that the server can break.
+const (
+	FaultEarly  = "early"  // it answers before it has stored
+	FaultCopies = "copies" // it stores every copy
+	FaultGiveUp = "giveup" // it calls a delivery finished after one attempt, whatever the answer
+)
+
+// Names of the files in the data folder.
+const (
+	EventsFile = "events"
+	doneFile   = "done"
+)
+
+const (
+	workers    = 16
+	retryAfter = 20 * time.Millisecond
+)
+
+type server struct {
+	fault  string
+	routes []*route
+
+	mu      sync.Mutex // guards what follows
+	events  *os.File
+	done    *os.File
+	stored  int
+	known   map[string]bool
+	commits int
+}
+
+// route is one endpoint with what waits for it.
+type route struct {
+	ordinal      int
+	target, zone string
+	client       *http.Client
+
+	mu    sync.Mutex // guards queue
+	some  *sync.Cond
+	queue []delivery
+}
+
+type delivery struct {
+	event int // its line, from 1
+	query string
+}
+
+// Run serves as `carom serve` does, with the same arguments, until the process is interrupted.
+func Run(args []string) error {
+	flags := map[string]string{}
+	for i := 0; i+1 < len(args); i += 2 {
+		flags[args[i]] = args[i+1]
+	}
+	s := &server{fault: os.Getenv(FaultEnv), known: map[string]bool{}}
+	if err := s.configure(flags["--config"]); err != nil {
+		return err
+	}
+	if err := s.open(flags["--data"]); err != nil {
+		return err
+	}
+	for _, r := range s.routes {
+		for range workers {
+			go s.deliver(r)
+		}
+	}
+	l, err := net.Listen("tcp", flags["--listen"])
+	if err != nil {
+		return err
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt)
+	go func() { _ = http.Serve(l, s) }() // ends with the process
+	<-stop
+	s.mu.Lock() // nothing is stored from here on
+	return nil
+}
+
+// configure reads the endpoints: the lines of their URLs and zones are all that matters here.
+func (s *server) configure(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSpace(line)
+		if u, ok := strings.CutPrefix(line, `url: "`); ok {
+			target, _, _ := strings.Cut(u, "?")
+			r := &route{ordinal: len(s.routes), target: target, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}}
+			r.some = sync.NewCond(&r.mu)
+			s.routes = append(s.routes, r)
+		}
+		if zone, ok := strings.CutPrefix(line, `filter: { zones: ["`); ok {
+			s.routes[len(s.routes)-1].zone, _, _ = strings.Cut(zone, `"`)
+		}
+	}
+	return nil
+}
+
+// open reads what earlier lives stored and queues what they left undone.
+func (s *server) open(dir string) error {
+	ended := map[string]bool{}
+	var err error
+	if s.done, err = readLines(filepath.Join(dir, doneFile), func(_ int, line string) { ended[line] = true }); err != nil {
+		return err
+	}
+	s.events, err = readLines(filepath.Join(dir, EventsFile), func(n int, line string) {
+		s.stored = n
+		q, _ := url.ParseQuery(line) // what was stored had been parsed before
+		s.known[Key(q)] = true
+		s.route(delivery{n, line}, q.Get("zone_id"), func(r *route) bool { return !ended[fmt.Sprint(n, " ", r.ordinal)] })
+	})
+	return err
+}
+
+func readLines(path string, each func(n int, line string)) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		each(n, lines.Text())
+	}
+	return f, lines.Err()
+}
+
+// Key is what makes two stored postbacks the same event.
+func Key(q url.Values) string {
+	return strings.Join([]string{q.Get("ymid"), q.Get("zone_id"), q.Get("event_type"), q.Get("reward_event_type")}, "|")
+}
+
+func (s *server) route(d delivery, zone string, wanted func(*route) bool) {
+	for _, r := range s.routes {
+		if (r.zone == "" || r.zone == zone) && wanted(r) {
+			r.put(d)
+		}
+	}
+}
+
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == "/metrics":
+		s.mu.Lock()
+		n := s.commits
+		s.mu.Unlock()
+		_, _ = fmt.Fprintf(w, "carom_store_commits_total %d\ncarom_store_syncs_total %d\n", n, n)
+	case strings.HasPrefix(r.URL.Path, "/in/bench/monetag/"):
+		if s.fault == FaultEarly {
+			time.AfterFunc(50*time.Millisecond, func() { s.accept(r.URL) })
+		} else {
+			s.accept(r.URL)
+		}
+		_, _ = io.WriteString(w, "OK")
+	}
+}
+
+func (s *server) accept(u *url.URL) {
+	q := u.Query()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key := Key(q); s.known[key] && s.fault != FaultCopies {
+		return
+	} else {
+		s.known[key] = true
+	}
+	if _, err := s.events.WriteString(u.RawQuery + "\n"); err != nil {
+		return
+	}
+	s.stored++
+	s.commits++
+	s.route(delivery{s.stored, u.RawQuery}, q.Get("zone_id"), func(*route) bool { return true })
+}
+
+func (r *route) put(d delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.queue = append(r.queue, d)
+	r.some.Signal()
+}
+
+func (r *route) take() delivery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.queue) == 0 {
+		r.some.Wait()
+	}
+	d := r.queue[0]
+	r.queue = r.queue[1:]
+	return d
+}
+
+func (s *server) deliver(r *route) {
+	for {
+		d := r.take()
+		if !r.attempt(d) && s.fault != FaultGiveUp {
+			time.AfterFunc(retryAfter, func() { r.put(d) })
+			continue
+		}
+		s.mu.Lock()
+		_, _ = fmt.Fprintln(s.done, d.event, r.ordinal) // sent again after the next start when it cannot be written
+		s.mu.Unlock()
+	}
+}
+
+// attempt sends one delivery in the form that the endpoints of the tests have, and reports whether it was accepted.
+func (r *route) attempt(d delivery) bool {
+	q, _ := url.ParseQuery(d.query) // it was parsed when it came
+	var u bytes.Buffer
+	fmt.Fprintf(&u, "%s?ymid=%s&zone=%s&event=%s&value=%s&d=%s", r.target, q.Get("ymid"), q.Get("zone_id"), q.Get("event_type"),
+		q.Get("reward_event_type"), carom.NewDeliveryID(1, carom.Ref{Bucket: 1, Seq: uint32(d.event)}, r.ordinal))
+	resp, err := r.client.Get(u.String())
+	if err != nil {
+		return false
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return slices.Contains([]int{200, 204}, resp.StatusCode)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"carom"
+	"carom/internal/config"
+	"carom/internal/objects"
+
+	"github.com/spf13/cobra"
+)
+
+// checked is what check found in the settings and in an objects file.
+type checked struct {
+	Settings []setting          `json:"settings,omitempty"` // absent when they have faults
+	File     string             `json:"file,omitempty"`     // the objects file, when there is one
+	Apps     int                `json:"apps"`
+	In       int                `json:"sources"`
+	Out      int                `json:"endpoints"`
+	Faults   []carom.FieldError `json:"faults"`
+}
+
+// setting is one setting in force. A secret value is masked.
+type setting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"`
+}
+
+// settingsOf reads what the settings show of themselves: key, value and origin in columns.
+func settingsOf(cfg config.Config) []setting {
+	var list []setting
+	for line := range strings.Lines(cfg.Show()) {
+		key, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		rest = strings.TrimSpace(rest)
+		i := strings.LastIndexByte(rest, ' ')
+		if i < 0 {
+			continue
+		}
+		list = append(list, setting{key, strings.TrimSpace(rest[:i]), rest[i+1:]})
+	}
+	return list
+}
+
+// checkFile reads an objects file and adds what is in it, or all of its faults.
+func (c *cli) checkFile(r *checked, file string) error {
+	text, err := c.readFile(file)
+	if err != nil {
+		return err
+	}
+	r.File = file
+	f, err := objects.Parse(file, text, objects.Env{ReadFile: os.ReadFile, LookupEnv: func(name string) (string, bool) {
+		value := c.env(name)
+		return value, value != ""
+	}})
+	if err != nil {
+		r.Faults = faultsOf(err, r.Faults)
+		return nil
+	}
+	r.Apps, r.In, r.Out = len(f.Objects.Apps), len(f.Objects.Sources), len(f.Objects.Endpoints)
+	return nil
+}
+
+// faultsOf flattens what objects.Parse joined. Any other error becomes one fault.
+func faultsOf(err error, found []carom.FieldError) []carom.FieldError {
+	var many interface{ Unwrap() []error }
+	var one *carom.FieldError
+	switch {
+	case errors.As(err, &many):
+		for _, inner := range many.Unwrap() {
+			found = faultsOf(inner, found)
+		}
+	case errors.As(err, &one):
+		found = append(found, *one)
+	case err != nil:
+		found = append(found, carom.FieldError{Message: err.Error()})
+	}
+	return found
+}
+
+func writeChecked(w io.Writer, r checked) {
+	rows := make([][]string, len(r.Settings))
+	for i, s := range r.Settings {
+		rows[i] = []string{s.Key, s.Value, s.Origin}
+	}
+	table(w, rows)
+	for i := range r.Faults {
+		_, _ = fmt.Fprintln(w, plain(r.Faults[i].Error()))
+	}
+	if len(r.Faults) > 0 {
+		_, _ = fmt.Fprintf(w, "\nFaults: %d\n", len(r.Faults))
+		return
+	}
+	if r.File != "" {
+		_, _ = fmt.Fprintf(w, "\n%s: apps %d, sources %d, endpoints %d\n", r.File, r.Apps, r.In, r.Out)
+	}
+	_, _ = fmt.Fprintln(w, "No fault.")
+}
+
+func (c *cli) checkCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "check [-f FILE]",
+		Short: "Check the settings and an objects file without a server",
+		Long: `Reads what serve would read with the same flags and environment, prints every setting with its origin, and lists every
+fault. Without -f, the objects file is the one that the settings name. The exit code is 1 when there is a fault.`,
+		Example: `  carom check
+  carom check -f carom.yaml
+  carom check --settings /etc/carom/settings.yaml`,
+		Args: cobra.NoArgs,
+	}
+	config.Flags(cmd.Flags())
+	cmd.Flags().StringVarP(&file, "file", "f", "", "an objects file")
+	cmd.RunE = run(func(context.Context, []string) error {
+		r := checked{Faults: []carom.FieldError{}}
+		cfg, err := config.Load(cmd.Flags(), c.environ)
+		if err != nil {
+			r.Faults = faultsOf(err, r.Faults)
+		} else {
+			r.Settings = settingsOf(cfg)
+		}
+		if file == "" && err == nil {
+			file = cfg.Objects
+		}
+		if file != "" {
+			if err := c.checkFile(&r, file); err != nil {
+				return err
+			}
+		}
+		if err := c.print(r, func(w io.Writer) { writeChecked(w, r) }); err != nil {
+			return err
+		}
+		if len(r.Faults) > 0 {
+			return &exitError{code: exitProblem}
+		}
+		return nil
+	})
+	return cmd
+}

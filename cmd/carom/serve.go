@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"carom"
+	"carom/internal/config"
+	"carom/internal/server"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Runs the server until it is interrupted, then stops cleanly. Each flag is also an environment variable and a key of the
+settings file; "carom check" prints what is in force and where it comes from.`,
+		Example: `  carom serve
+  carom serve --data /var/lib/carom --listen :8080 --base-url https://carom.example.com
+  carom serve --config carom.yaml --private-listen 127.0.0.1:9090`,
+		Args: cobra.NoArgs,
+	}
+	config.Flags(cmd.Flags())
+	cmd.RunE = run(func(ctx context.Context, _ []string) error {
+		cfg, err := config.Load(cmd.Flags(), c.environ)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		err = server.Run(ctx, cfg, c.logger(&cfg), buildVersion())
+		if errors.Is(err, carom.ErrInvalid) || errors.Is(err, carom.ErrConflict) {
+			return &exitError{exitUsage, err}
+		}
+		return err
+	})
+	return cmd
+}
+
+// logger writes to the standard error in the form that the settings ask for.
+func (c *cli) logger(cfg *config.Config) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.LogLevel}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(c.errOut, opts))
+	}
+	return slog.New(slog.NewTextHandler(c.errOut, opts))
+}

@@ -1,0 +1,126 @@
+// Package api serves /v1: what a program or the carom command can ask of a running server, as REST with an OpenAPI 3.1
+// document generated from the code and problem details for errors.
+//
+// It stands beside the flow of events: it reads the store and the lanes, and changes only what an operator changes
+// (objects, keys, resends). It decides nothing about events. It promises that no secret is shown but once, when it is
+// made, and that a key which is limited to one app sees nothing of any other. POST /v1/events is described here and served
+// by the door.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"carom"
+)
+
+// Store is what the API asks of the store. All methods may be called concurrently.
+type Store interface {
+	// Events returns the events that f selects, newest first.
+	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
+	// Story returns all that is known about one event, or carom.ErrNotFound.
+	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
+	// Refused returns verified but unusable postbacks, newest first.
+	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
+	// Unverified returns the kept sample of postbacks that proved nothing, newest first.
+	Unverified(ctx context.Context, app, source string, limit int) ([]*carom.Unverified, error)
+	Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error)
+	DeliveryCounts(ctx context.Context, f carom.CountFilter) ([]carom.DeliveryCount, error)
+	Backlogs(ctx context.Context) ([]carom.Backlog, error)
+	// Resend makes an ended delivery pending again under the same id, with a fresh budget of attempts. It returns
+	// carom.ErrNotFound, or carom.ErrConflict when the delivery is pending or its endpoint is deleted.
+	Resend(ctx context.Context, id carom.DeliveryID) error
+	Keys(ctx context.Context) ([]carom.APIKey, error)
+	CreateKey(ctx context.Context, key carom.APIKey) error
+	// DeleteKey returns carom.ErrNotFound when there is no such key.
+	DeleteKey(ctx context.Context, id string) error
+	// KeyBySum finds a key by the SHA-256 of its text, from memory.
+	KeyBySum(sum [32]byte) (carom.APIKey, bool)
+}
+
+// Lanes is what the API asks of the lanes.
+type Lanes interface {
+	Lanes() []carom.LaneState
+	// Wake makes the lane of an endpoint, by its number, look at what is due now.
+	Wake(endpoint int)
+}
+
+// Objects is the live configuration.
+type Objects interface {
+	// Objects returns what is in force. The caller does not change what it gets.
+	Objects() carom.Objects
+	// Apply stores want and puts it in force. The caller has validated it.
+	Apply(ctx context.Context, want carom.Objects) error
+	// File is the file that the objects come from; while it is not empty they are read-only here.
+	File() string
+	// Plan reads an objects file, validates it and compares it with what is in force. Its error holds every fault as a
+	// carom.FieldError. Secrets that want needs are made in it and returned in made.
+	Plan(yaml []byte, prune bool) (want carom.Objects, changes []Change, made []MadeSecret, err error)
+}
+
+// Change is one object that an apply adds, changes or removes, or that it keeps though the file does not name it.
+type Change struct {
+	Kind   string        `json:"kind" doc:"publisher, app, source or endpoint"`
+	ID     string        `json:"id" doc:"The object's name; sources and endpoints are named app/name"`
+	Action string        `json:"action" doc:"added, changed or removed; kept: the file does not name it, and it stays since prune was not given"`
+	Fields []FieldChange `json:"fields,omitempty" nullable:"false" doc:"What differs; secrets are masked"`
+}
+
+// changeKept is the action of an object that only prune would remove.
+const changeKept = "kept"
+
+// FieldChange is one field of a changed object, as text.
+type FieldChange struct {
+	Field  string `json:"field"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+}
+
+// MadeSecret is the URL of a source whose path secret was just made. It is shown once.
+type MadeSecret struct {
+	Source string `json:"source" doc:"app/source"`
+	URL    string `json:"url" doc:"The URL to enter at the network. Shown once: its secret is not kept"`
+}
+
+// Options is what New needs. Store, Lanes and Objects are required.
+type Options struct {
+	Store   Store
+	Lanes   Lanes
+	Objects Objects
+	Version string
+	// SourceURL writes the URL that the operator of a source enters at the network. Without it the path alone is shown.
+	SourceURL func(source carom.Source, secret string) string
+	// Now tells the time; time.Now when nil.
+	Now func() time.Time
+	// Log gets errors that no caller can see; none are logged when nil.
+	Log *slog.Logger
+	// Done, when closed, ends requests that would go on for ever (the tail), so that the server can stop.
+	Done <-chan struct{}
+}
+
+// service holds what the handlers share. change orders the requests that read the objects, alter them and apply them.
+type service struct {
+	Options
+	change sync.Mutex
+}
+
+// New makes the handler of everything under /v1. It starts nothing. Every request needs a key, except those that [Local]
+// marks and those for the OpenAPI document.
+func New(o Options) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.SourceURL == nil {
+		o.SourceURL = func(s carom.Source, secret string) string { return "/in/" + s.App + "/" + s.Name + "/" + secret }
+	}
+	return routes(&service{Options: o})
+}
+
+// now is the present moment in UTC.
+func (s *service) now() time.Time { return s.Now().UTC() }

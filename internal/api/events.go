@@ -1,0 +1,262 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"carom"
+)
+
+// Event is a verified ad action as /v1 shows it.
+type Event struct {
+	ID              carom.EventID     `json:"id"`
+	At              time.Time         `json:"at" doc:"When it was received"`
+	App             string            `json:"app"`
+	Source          string            `json:"source"`
+	Network         string            `json:"network"`
+	EventType       string            `json:"event_type"`
+	RewardEventType string            `json:"reward_event_type" doc:"valued, not_valued, unknown; empty when the network did not say"`
+	YMID            string            `json:"ymid"`
+	ZoneID          string            `json:"zone_id"`
+	SubZoneID       string            `json:"sub_zone_id"`
+	RequestVar      string            `json:"request_var"`
+	TelegramID      string            `json:"telegram_id"`
+	EstimatedPrice  string            `json:"estimated_price" doc:"The network's estimate, decimal; empty when there is none"`
+	ExternalID      string            `json:"external_id,omitempty" doc:"The id that a trusted server reported"`
+	Fields          map[string]string `json:"fields,omitempty" doc:"Further parameters by the network's names"`
+	Flags           []string          `json:"flags,omitempty" nullable:"false" doc:"Oddities that did not stop it"`
+	Held            string            `json:"held,omitempty" doc:"Why it is held; empty when it is not"`
+	Strength        string            `json:"strength" doc:"How strongly it was verified: signed, secret or address"`
+}
+
+// Received is the raw request that an event or a refusal came from. Its path shows no secret.
+type Received struct {
+	At          time.Time     `json:"at"`
+	Method      string        `json:"method"`
+	Path        string        `json:"path"`
+	Query       string        `json:"query" doc:"As sent, undecoded"`
+	ContentType string        `json:"content_type,omitempty"`
+	Headers     []carom.Field `json:"headers,omitempty" nullable:"false"`
+	Body        string        `json:"body,omitempty" doc:"The body when it is text"`
+	BodyBytes   []byte        `json:"body_bytes,omitempty" doc:"The body in base64 when it is not text"`
+	Client      string        `json:"client" doc:"The sender's address"`
+}
+
+// Story is everything that is known about one event.
+type Story struct {
+	Event      Event      `json:"event"`
+	Received   Received   `json:"received"`
+	Outcome    string     `json:"outcome" doc:"What became of it, in words"`
+	Deliveries []Delivery `json:"deliveries" nullable:"false"`
+}
+
+// Delivery is one event owed to one endpoint, with its attempts, oldest first.
+type Delivery struct {
+	ID       carom.DeliveryID    `json:"id"`
+	Endpoint string              `json:"endpoint" doc:"app/endpoint; #7 when the endpoint is deleted"`
+	State    carom.DeliveryState `json:"state" enum:"pending,delivered,dead,expired"`
+	Due      time.Time           `json:"due,omitzero" doc:"When the next attempt is due"`
+	Attempts []Attempt           `json:"attempts" nullable:"false"`
+}
+
+// Attempt is one HTTP exchange made for a delivery, or its end without one.
+type Attempt struct {
+	Number int                 `json:"number"`
+	At     time.Time           `json:"at"`
+	TookMS float64             `json:"took_ms"`
+	State  carom.DeliveryState `json:"state"`
+	Due    time.Time           `json:"due,omitzero"`
+	Reason string              `json:"reason,omitempty"`
+	Flags  []string            `json:"flags,omitempty" nullable:"false"`
+	Method string              `json:"method,omitempty"`
+	URL    string              `json:"url,omitempty" doc:"As sent, secrets masked"`
+	Sent   string              `json:"sent,omitempty" doc:"The body as sent, secrets masked"`
+	Status int                 `json:"status,omitempty" doc:"0 or absent: no answer came"`
+	Answer string              `json:"answer,omitempty"`
+}
+
+// EventList is a page of events, newest first.
+type EventList struct {
+	Events []Event       `json:"events" nullable:"false"`
+	Next   carom.EventID `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one"`
+}
+
+func eventOf(e *carom.Event) Event {
+	v := Event{
+		ID: e.ID, At: e.At.UTC(), App: e.App, Source: e.Source, Network: e.Network,
+		EventType: string(e.Type), RewardEventType: string(e.Value),
+		YMID: e.YMID, ZoneID: e.ZoneID, SubZoneID: e.SubZoneID, RequestVar: e.RequestVar, TelegramID: e.TelegramID,
+		EstimatedPrice: e.Price.String(), ExternalID: e.ExternalID,
+		Flags: e.Flags.Names(), Held: e.Held, Strength: string(e.Strength),
+	}
+	if len(e.Fields) > 0 {
+		v.Fields = make(map[string]string, len(e.Fields))
+		for _, f := range e.Fields {
+			v.Fields[f.Name] = f.Value
+		}
+	}
+	return v
+}
+
+func receivedOf(r *carom.Received) Received {
+	v := Received{
+		At: r.At.UTC(), Method: r.Method, Path: r.Path, Query: r.RawQuery, ContentType: r.ContentType, Headers: r.Header,
+	}
+	if r.Client.IsValid() {
+		v.Client = r.Client.String()
+	}
+	if utf8.Valid(r.Body) {
+		v.Body = string(r.Body)
+	} else {
+		v.BodyBytes = r.Body
+	}
+	return v
+}
+
+func storyOf(st *carom.Story) Story {
+	v := Story{Event: eventOf(st.Event), Received: receivedOf(&st.Event.Received), Deliveries: []Delivery{}}
+	for _, d := range st.Deliveries {
+		dv := Delivery{ID: d.ID, Endpoint: d.Endpoint, State: d.State, Due: d.Due, Attempts: []Attempt{}}
+		for _, a := range d.Attempts {
+			dv.Attempts = append(dv.Attempts, Attempt{
+				Number: a.Number, At: a.At.UTC(), TookMS: float64(a.Took.Microseconds()) / 1000,
+				State: a.State, Due: a.Due, Reason: a.Reason, Flags: a.Flags.Names(),
+				Method: a.Method, URL: a.URL, Sent: a.Sent, Status: a.Status, Answer: a.Answer,
+			})
+		}
+		v.Deliveries = append(v.Deliveries, dv)
+	}
+	v.Outcome = outcome(st)
+	return v
+}
+
+// outcome says in words what became of an event.
+func outcome(st *carom.Story) string {
+	switch {
+	case st.Event.Held != "":
+		return "held (" + st.Event.Held + "): kept, and owed to nobody"
+	case len(st.Deliveries) == 0:
+		return "accepted, and matched no endpoint: no filter of an endpoint of " + st.Event.App + " let it through"
+	}
+	var n [4]int
+	states := []carom.DeliveryState{carom.Delivered, carom.Pending, carom.Dead, carom.Expired}
+	for _, d := range st.Deliveries {
+		for i, state := range states {
+			if d.State == state {
+				n[i]++
+			}
+		}
+	}
+	var parts []string
+	for i, state := range states {
+		if n[i] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[i], state))
+		}
+	}
+	return fmt.Sprintf("accepted, owed to %s: %s", plural(len(st.Deliveries), "endpoint"), strings.Join(parts, ", "))
+}
+
+// plural writes a number with its noun: "1 endpoint", "3 endpoints", "2 deliveries".
+func plural[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// Selection is the app and the source that a list is limited to. It is exported because huma reads only exported fields.
+type Selection struct {
+	App    string `query:"app" doc:"Only this app"`
+	Source string `query:"source" doc:"Only this source: its name together with app, or app/source"`
+}
+
+// resolve checks the selection against what the caller may see.
+func (sel Selection) resolve(c caller) (app, source string, err error) {
+	app, source = sel.App, sel.Source
+	if a, s, ok := strings.Cut(source, "/"); ok {
+		if app != "" && app != a {
+			return "", "", carom.Invalid("source", "the source %q is not of the app %q: give one of the two", source, app)
+		}
+		app, source = a, s
+	}
+	if app, err = c.narrow(app); err != nil {
+		return "", "", err
+	}
+	if source != "" && app == "" {
+		return "", "", carom.Invalid("source", "the name %q alone may be in several apps: write app/%s", source, source)
+	}
+	return app, source, nil
+}
+
+type eventsIn struct {
+	Selection
+	YMID   string `query:"ymid"`
+	User   string `query:"user" doc:"The telegram_id"`
+	Zone   string `query:"zone" doc:"The zone_id"`
+	Before string `query:"before" doc:"The cursor: only events older than the one with this id"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+}
+
+type eventsOut struct{ Body EventList }
+
+func (s *service) listEvents(ctx context.Context, in *eventsIn) (*eventsOut, error) {
+	app, source, err := in.resolve(callerOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	before := carom.EventID(in.Before)
+	if before != "" {
+		if _, _, err := before.Place(); err != nil {
+			return nil, carom.Invalid("before", "this is not an event id: give the `next` of the page before")
+		}
+	}
+	events, err := s.Store.Events(ctx, carom.EventFilter{
+		App: app, Source: source, YMID: in.YMID, User: in.User, Zone: in.Zone, Before: before, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list events: %w", err)
+	}
+	out := &eventsOut{EventList{Events: []Event{}}}
+	for _, e := range events {
+		out.Body.Events = append(out.Body.Events, eventOf(e))
+	}
+	if len(events) > 0 && len(events) == in.Limit {
+		out.Body.Next = events[len(events)-1].ID
+	}
+	return out, nil
+}
+
+type eventIn struct {
+	ID string `path:"event_id" example:"evt_0c5g21r0000010000000k"`
+}
+
+type storyOut struct{ Body Story }
+
+func (s *service) getEvent(ctx context.Context, in *eventIn) (*storyOut, error) {
+	st, err := s.story(ctx, carom.EventID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	return &storyOut{storyOf(st)}, nil
+}
+
+// story gets the story of an event that the caller may see.
+func (s *service) story(ctx context.Context, id carom.EventID) (*carom.Story, error) {
+	if _, _, err := id.Place(); err != nil {
+		return nil, carom.Invalid("event_id", "this is not an event id: one begins with evt_ and has 25 characters")
+	}
+	st, err := s.Store.Story(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("get event %s: %w", id, err)
+	}
+	if !callerOf(ctx).sees(st.Event.App) {
+		return nil, fmt.Errorf("event %s is of another app: %w", id, carom.ErrNotFound)
+	}
+	return st, nil
+}

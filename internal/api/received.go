@@ -1,0 +1,74 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"carom"
+)
+
+// Refusal is a received postback that became no event: verified but unusable, or not verified at all.
+type Refusal struct {
+	ID       carom.ReceivedID `json:"id,omitempty" doc:"Absent for an unverified one"`
+	App      string           `json:"app"`
+	Source   string           `json:"source"`
+	Network  string           `json:"network,omitempty"`
+	Reason   carom.Reason     `json:"reason"`
+	Detail   string           `json:"detail,omitempty" doc:"What is wrong, and the fix"`
+	Received Received         `json:"received"`
+}
+
+// RefusalList is a page of refusals, newest first.
+type RefusalList struct {
+	Received []Refusal        `json:"received" nullable:"false"`
+	Next     carom.ReceivedID `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one"`
+}
+
+type receivedIn struct {
+	Selection
+	Kind   string `query:"kind" enum:"refused,unverified" default:"refused" doc:"refused: verified but unusable, all kept. unverified: a bounded sample"`
+	Before string `query:"before" doc:"The cursor: only refused ones older than this one"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+}
+
+type receivedOut struct{ Body RefusalList }
+
+func (s *service) listReceived(ctx context.Context, in *receivedIn) (*receivedOut, error) {
+	app, source, err := in.resolve(callerOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	out := &receivedOut{RefusalList{Received: []Refusal{}}}
+	if in.Kind == "unverified" {
+		list, err := s.Store.Unverified(ctx, app, source, in.Limit)
+		if err != nil {
+			return nil, fmt.Errorf("list unverified postbacks: %w", err)
+		}
+		for _, u := range list {
+			out.Body.Received = append(out.Body.Received, Refusal{
+				App: u.App, Source: u.Source, Reason: u.Reason, Received: receivedOf(&u.Received),
+			})
+		}
+		return out, nil
+	}
+	before := carom.ReceivedID(in.Before)
+	if before != "" {
+		if _, _, err := before.Place(); err != nil {
+			return nil, carom.Invalid("before", "this is not the id of a refused postback: give the `next` of the page before")
+		}
+	}
+	list, err := s.Store.Refused(ctx, carom.RefusedFilter{App: app, Source: source, Before: before, Limit: in.Limit})
+	if err != nil {
+		return nil, fmt.Errorf("list refused postbacks: %w", err)
+	}
+	for _, r := range list {
+		out.Body.Received = append(out.Body.Received, Refusal{
+			ID: r.ID, App: r.App, Source: r.Source, Network: r.Network, Reason: r.Reason, Detail: r.Detail,
+			Received: receivedOf(&r.Received),
+		})
+	}
+	if len(list) > 0 && len(list) == in.Limit {
+		out.Body.Next = list[len(list)-1].ID
+	}
+	return out, nil
+}

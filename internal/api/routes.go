@@ -1,0 +1,166 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// maxBodyBytes bounds what a request may send: an objects file of ten thousand endpoints is below it.
+const maxBodyBytes = 8 << 20
+
+// routes makes the handler of every path under /v1.
+func routes(s *service) http.Handler {
+	mux := http.NewServeMux()
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "carom", Version: s.version(),
+				Description: "Ad postbacks, verified and paid once. Requests need `Authorization: Bearer KEY`; keys are made with " +
+					"`carom keys create`. Times are RFC 3339 in UTC, prices decimal strings, errors problem details (RFC 9457).",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key. Its scope is events, read or admin; it may be limited to one app"},
+				},
+			},
+		},
+		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{asProblem},
+	}
+	a := humago.New(mux, config)
+	a.UseMiddleware(s.authorize)
+
+	add(s, a, "GET /v1/events", "list-events", "List events, newest first", s.listEvents)
+	add(s, a, "GET /v1/events/{event_id}", "get-event", "Get the whole story of an event", s.getEvent)
+	add(s, a, "POST /v1/events/{event_id}/resend", "resend-event", "Resend all ended deliveries of an event", s.resendEvent)
+	add(s, a, "POST /v1/deliveries/{delivery_id}/resend", "resend-delivery", "Resend an ended delivery under the same id", s.resendDelivery)
+	add(s, a, "GET /v1/received", "list-received", "List postbacks that became no event, newest first", s.listReceived)
+	add(s, a, "GET /v1/tail", "tail-events", "Follow events as they are accepted, as server-sent events", s.tail)
+	add(s, a, "GET /v1/stats", "get-stats", "Count postbacks and deliveries", s.getStats)
+	add(s, a, "GET /v1/status", "get-status", "Is money being lost, since when, whose fault, what next", s.getStatus)
+	add(s, a, "GET /v1/objects", "list-objects", "List what is configured, without secrets", s.listObjects)
+	add(s, a, "POST /v1/apply", "apply-objects", "Apply an objects file", s.apply)
+	add(s, a, "GET /v1/endpoints", "list-endpoints", "List endpoints with their lanes and backlogs", s.listEndpoints)
+	add(s, a, "POST /v1/endpoints/{app}/{name}/pause", "pause-endpoint", "Pause an endpoint: nothing is sent, deadlines run", s.pauseEndpoint)
+	add(s, a, "POST /v1/endpoints/{app}/{name}/resume", "resume-endpoint", "Resume an endpoint, or try it again at once", s.resumeEndpoint)
+	add(s, a, "POST /v1/sources/{app}/{name}/rotate", "rotate-source", "Make a new path secret for a source", s.rotateSource)
+	add(s, a, "GET /v1/keys", "list-keys", "List API keys", s.listKeys)
+	add(s, a, "POST /v1/keys", "create-key", "Make an API key", s.createKey)
+	add(s, a, "DELETE /v1/keys/{id}", "delete-key", "Delete an API key", s.deleteKey)
+	add(s, a, "GET /v1/version", "get-version", "Get the version of the server", s.getVersion)
+	describeReport(a)
+
+	tidy(a.OpenAPI())
+	serveDocument(mux, a.OpenAPI())
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) { noRoute(mux, w, r) })
+	return mux
+}
+
+// add registers one route. Its scope follows from its method, see scopeFor.
+func add[I, O any](s *service, a huma.API, route, id, summary string, handle func(context.Context, *I) (*O, error)) {
+	method, path, _ := strings.Cut(route, " ")
+	noun, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/"), "/")
+	op := huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{noun},
+		MaxBodyBytes: maxBodyBytes,
+		Security:     []map[string][]string{{"key": {string(scopeFor(method))}}},
+		Responses:    map[string]*huma.Response{"default": problemResponse(a)},
+	}
+	switch {
+	case id == "create-key":
+		op.DefaultStatus = http.StatusCreated
+	case id == "tail-events":
+		op.Responses["200"] = &huma.Response{
+			Description: "One server-sent event named `event` for each event, its data as in get-event; `skipped` when some are left out",
+			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: "string"}}},
+		}
+	}
+	huma.Register(a, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+func problemResponse(a huma.API) *huma.Response {
+	schemas := a.OpenAPI().Components.Schemas
+	return &huma.Response{
+		Description: "A problem: what is wrong and what to do",
+		Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: schemas.Schema(problemType(), true, "")}},
+	}
+}
+
+// serveDocument serves the OpenAPI document to anybody: it is the same on every server. Each form is rendered when it is
+// first asked for.
+func serveDocument(mux *http.ServeMux, doc *huma.OpenAPI) {
+	for _, form := range []struct {
+		path, contentType string
+		render            func() ([]byte, error)
+	}{
+		{"/v1/openapi.json", "application/openapi+json", sync.OnceValues(func() ([]byte, error) { return json.MarshalIndent(doc, "", "  ") })},
+		{"/v1/openapi.yaml", "application/openapi+yaml", sync.OnceValues(doc.YAML)},
+	} {
+		mux.HandleFunc("GET "+form.path, func(w http.ResponseWriter, _ *http.Request) {
+			data, err := form.render()
+			if err != nil {
+				writeProblem(w, newProblem(http.StatusInternalServerError, "the document cannot be written: "+err.Error()))
+				return
+			}
+			w.Header().Set("Content-Type", form.contentType)
+			_, _ = w.Write(data) // the caller hung up: there is nobody to tell
+		})
+	}
+}
+
+// noRoute answers what no route matches: 405 when another method would do, else 404.
+func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != "/v1/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 {
+		list := strings.Join(allowed, ", ")
+		w.Header().Set("Allow", list)
+		writeProblem(w, newProblem(http.StatusMethodNotAllowed, "this path takes "+list+": /v1/openapi.json lists what there is"))
+		return
+	}
+	writeProblem(w, newProblem(http.StatusNotFound, "there is nothing at this path: /v1/openapi.json lists what there is"))
+}
+
+// Version says what runs.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go" doc:"The Go release it was built with"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+type versionOut struct{ Body Version }
+
+func (s *service) getVersion(context.Context, *struct{}) (*versionOut, error) {
+	return &versionOut{Version{Version: s.version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}}, nil
+}
+
+func (s *service) version() string {
+	if s.Version == "" {
+		return "unknown"
+	}
+	return s.Version
+}

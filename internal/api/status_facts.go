@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"carom"
+)
+
+type statusOut struct{ Body Status }
+
+func (s *service) getStatus(ctx context.Context, _ *struct{}) (*statusOut, error) {
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("gather the status: %w", err)
+	}
+	return &statusOut{judge(f)}, nil
+}
+
+// facts gathers what the status is judged from, as far as the caller may see it.
+func (s *service) facts(ctx context.Context) (*facts, error) {
+	c, now := callerOf(ctx), s.now()
+	f := &facts{Now: now, Objects: visible(c, s.Objects.Objects()), Lanes: s.Lanes.Lanes()}
+	var err error
+	if f.Backlogs, err = s.Store.Backlogs(ctx); err != nil {
+		return nil, err
+	}
+	received := carom.CountFilter{From: now.Add(-time.Hour), App: c.app, GroupBy: []string{"app", "source", "outcome"}}
+	if f.Hour, err = s.Store.Counts(ctx, received); err != nil {
+		return nil, err
+	}
+	received.From, received.GroupBy = now.Add(-24*time.Hour), []string{"hour", "app", "source", "outcome"}
+	if f.Day, err = s.Store.Counts(ctx, received); err != nil {
+		return nil, err
+	}
+	ended := carom.CountFilter{From: now.Add(-time.Hour), App: c.app, GroupBy: []string{"endpoint", "outcome"}}
+	if f.EndedHour, err = s.Store.DeliveryCounts(ctx, ended); err != nil {
+		return nil, err
+	}
+	ended.From, ended.GroupBy = now.Add(-24*time.Hour), []string{"hour", "endpoint", "outcome"}
+	if f.EndedDay, err = s.Store.DeliveryCounts(ctx, ended); err != nil {
+		return nil, err
+	}
+	if err := s.heard(ctx, f); err != nil {
+		return nil, err
+	}
+	return f, s.refusedDetails(ctx, f)
+}
+
+// heard finds the sources that received anything. The week is read only when the day leaves a source in doubt.
+func (s *service) heard(ctx context.Context, f *facts) error {
+	f.Heard = make(map[string]bool, len(f.Objects.Sources))
+	hear := func(counts []carom.Count) {
+		for _, c := range counts {
+			if !strings.HasPrefix(c.Outcome, carom.OutcomeUnverified) && c.N > 0 {
+				f.Heard[c.App+"/"+c.Source] = true
+			}
+		}
+	}
+	hear(f.Day)
+	for i := range f.Objects.Sources {
+		if src := &f.Objects.Sources[i]; !f.Heard[src.ID()] {
+			week, err := s.Store.Counts(ctx, carom.CountFilter{
+				From: f.Now.Add(-7 * 24 * time.Hour), App: src.App, Source: src.Name, GroupBy: []string{"app", "source", "outcome"},
+			})
+			if err != nil {
+				return err
+			}
+			hear(week)
+		}
+	}
+	return nil
+}
+
+// refusedDetails finds the newest detail of each reason for which a source refused something today.
+func (s *service) refusedDetails(ctx context.Context, f *facts) error {
+	f.RefusedDetails = map[string]string{}
+	asked := map[string]bool{}
+	for _, c := range f.Day {
+		id := c.App + "/" + c.Source
+		if asked[id] || !strings.HasPrefix(c.Outcome, carom.OutcomeRefused+":") {
+			continue
+		}
+		asked[id] = true
+		list, err := s.Store.Refused(ctx, carom.RefusedFilter{App: c.App, Source: c.Source, Limit: 50})
+		if err != nil {
+			return err
+		}
+		for _, r := range list {
+			key := id + " " + string(r.Reason)
+			if _, ok := f.RefusedDetails[key]; !ok {
+				f.RefusedDetails[key] = r.Detail
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+// Package config holds the settings of the process: where its data lies, where it listens, what bounds it.
+//
+// One table, in settings.go, is all there is to say about a setting: its key in the settings file, and with that its
+// environment variable and its flag, its default, its check, and its help. [Flags] defines the flags, [Load] reads every place
+// and checks the result, [Config.Show] prints it with the origin of each value, [Markdown] writes the page docs/config.md.
+// What an operator configures beyond the process (apps, sources, endpoints) is in internal/objects.
+//
+// A flag wins over the environment, the environment over the settings file, the file over the default. Absent settings are
+// safe. No secret is printed. The package keeps no state.
+package config
+
+import (
+	"cmp"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"carom"
+)
+
+// Config is the result: every setting with its value, checked.
+type Config struct {
+	Data     string // folder that holds all data
+	Objects  string // path of the objects file that is followed; empty: objects come from `carom apply`
+	Settings string // path of the settings file; empty: none
+
+	Listen         string // address of the public door
+	PrivateListen  string // address of everything that is not for networks and browsers; empty: Listen serves it too
+	BaseURL        string // public URL, without a slash at its end; empty: unknown
+	TrustedProxies []netip.Prefix
+
+	LogLevel  slog.Level
+	LogFormat string // "text" or "json"
+	Metrics   bool   // serve /metrics
+	Pprof     bool   // serve /debug/pprof at the private address
+
+	MaxConnections    int // inbound, at the same time
+	ReadHeaderTimeout time.Duration
+	IdleTimeout       time.Duration
+	ShutdownGrace     time.Duration
+
+	MaxQueue    int // accepts that wait for a commit
+	MaxInFlight int // attempts at the same time, over all endpoints
+
+	Retention           time.Duration // of events
+	UnverifiedRetention time.Duration // of the sample of unverified postbacks
+	BucketEvents        int           // events after which a time bucket is closed
+	CacheMB             int           // page cache of SQLite, in MiB
+
+	// Origins says for each key where its value comes from.
+	Origins map[string]Origin
+}
+
+// Origin is where a value comes from.
+type Origin string
+
+// The origins, weakest first.
+const (
+	FromDefault Origin = "default"
+	FromFile    Origin = "file"
+	FromEnv     Origin = "env"
+	FromFlag    Origin = "flag"
+)
+
+// secretText shows a secret that is set.
+const secretText = "***"
+
+// Show prints every setting, one a line: key, value, origin. Secrets are masked.
+func (c Config) Show() string { return show(settings(), &c) }
+
+func show(table []setting, c *Config) string {
+	rows := make([][3]string, len(table))
+	var wide [2]int
+	for i, s := range table {
+		value := s.bind(c).String()
+		switch {
+		case value == "":
+			value = `""`
+		case s.secret:
+			value = secretText
+		}
+		rows[i] = [3]string{s.key, value, string(cmp.Or(c.Origins[s.key], FromDefault))}
+		wide[0], wide[1] = max(wide[0], len(s.key)), max(wide[1], len(value))
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		b.WriteString(row[0] + strings.Repeat(" ", wide[0]-len(row[0])+2))
+		b.WriteString(row[1] + strings.Repeat(" ", wide[1]-len(row[1])+2))
+		b.WriteString(row[2] + "\n")
+	}
+	return b.String()
+}
+
+// check finds what is wrong between settings that are right in themselves.
+func (c *Config) check() []error {
+	var errs []error
+	add := func(field, format string, args ...any) { errs = append(errs, carom.Invalid(field, format, args...)) }
+	if c.PrivateListen != "" && c.PrivateListen == c.Listen {
+		add("private_listen", "%q is the address of `listen` as well: choose another port, or leave it empty to serve everything at `listen`",
+			c.PrivateListen)
+	}
+	if c.Pprof && c.PrivateListen == "" {
+		add("pprof", "it is served at the private address alone: set private_listen, such as 127.0.0.1:9090, or turn pprof off")
+	}
+	if all := slices.IndexFunc(c.TrustedProxies, func(p netip.Prefix) bool { return p.Bits() == 0 }); all >= 0 {
+		add("trusted_proxies", "%s trusts everyone, so that any client could choose its address: name the networks of your proxies",
+			c.TrustedProxies[all])
+	}
+	return errs
+}

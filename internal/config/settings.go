@@ -1,0 +1,123 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// setting is one row of the table.
+type setting struct {
+	key    string // in the settings file; names of flag and variable follow from it
+	init   string // the default, as text
+	help   string // a sentence without its full stop
+	secret bool   // it is never printed and has no flag; KEY_file names a file that holds it
+	noFile bool   // it cannot stand in the settings file
+	bind   func(*Config) pflag.Value
+}
+
+// settings is the table: all that is known about each setting. Its order is that of the documents.
+func settings() []setting {
+	const day = 24 * time.Hour
+	return []setting{
+		{key: "settings", noFile: true, help: "settings file to read (YAML, with the keys of this list)",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Settings} }},
+		{key: "data", init: "./carom-data", help: "folder that holds all data; made when it is not there",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Data, check: checkPresent} }},
+		{key: "config", help: "objects file to follow (carom.yaml), read again when it changes; without it, objects come from `carom apply`",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Objects} }},
+
+		{key: "listen", init: "127.0.0.1:8080", help: "address of the public door; use :8080 to be reached from other machines",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Listen, kind: "address", check: checkAddress} }},
+		{key: "private_listen", help: "address of everything but the networks' door and the browser's calls (API, dashboard, metrics); empty serves it at `listen`",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.PrivateListen, kind: "address", check: orEmpty(checkAddress)}
+			}},
+		{key: "base_url", help: "public URL of this server, used in the URLs to paste at networks, such as https://ads.example.com",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.BaseURL, kind: "url", check: orEmpty(checkBaseURL), tidy: trimSlashes}
+			}},
+		{key: "trusted_proxies", help: "networks or addresses of proxies whose X-Forwarded-For is believed, separated by commas",
+			bind: func(c *Config) pflag.Value { return &prefixesValue{&c.TrustedProxies} }},
+
+		{key: "log_level", init: "info", help: "least important lines to log: debug, info, warn or error",
+			bind: func(c *Config) pflag.Value { return &levelValue{&c.LogLevel} }},
+		{key: "log_format", init: "text", help: "form of log lines: text or json",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.LogFormat, kind: "word", check: oneOf("text", "json")}
+			}},
+		{key: "metrics", init: "true", help: "serve /metrics for Prometheus",
+			bind: func(c *Config) pflag.Value { return &boolValue{&c.Metrics} }},
+		{key: "pprof", init: "false", help: "serve /debug/pprof, at the private address alone",
+			bind: func(c *Config) pflag.Value { return &boolValue{&c.Pprof} }},
+
+		{key: "max_connections", init: "10000", help: "inbound connections at the same time; more wait to be taken",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxConnections, 10, 1_000_000} }},
+		{key: "read_header_timeout", init: "5s", help: "time that a client has to send the head of a request",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.ReadHeaderTimeout, time.Second, 5 * time.Minute} }},
+		{key: "idle_timeout", init: "120s", help: "time that an unused connection stays open",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.IdleTimeout, time.Second, time.Hour} }},
+		{key: "shutdown_grace", init: "15s", help: "time that attempts in hand get to end when the server stops",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.ShutdownGrace, 0, 10 * time.Minute} }},
+
+		{key: "max_queue", init: "16384", help: "postbacks that may wait for a commit; more are told to try later",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxQueue, 64, 1 << 20} }},
+		{key: "max_in_flight", init: "4096", help: "attempts at the same time, over all endpoints",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxInFlight, 1, 1 << 16} }},
+
+		{key: "retention", init: "30d", help: "how long events, deliveries and refused postbacks are kept; whatever it says, duplicates are known for their source's window",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.Retention, day, 3650 * day} }},
+		{key: "unverified_retention", init: "7d", help: "how long the sample of unverified postbacks is kept",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.UnverifiedRetention, time.Hour, 3650 * day} }},
+		{key: "bucket_events", init: "2000000", help: "events after which a time bucket is closed, if a day does not close it first",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.BucketEvents, 1000, 1 << 24} }}, // an id has room for 2^25 a bucket
+		{key: "cache_mb", init: "16", help: "page cache of SQLite in MiB",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.CacheMB, 1, 1 << 16} }},
+	}
+}
+
+// flag is the setting's flag without its dashes: "max-queue".
+func (s setting) flag() string { return strings.ReplaceAll(s.key, "_", "-") }
+
+// envPrefix begins the environment variable of every setting.
+const envPrefix = "CAROM_"
+
+// env is the setting's environment variable: "CAROM_MAX_QUEUE".
+func (s setting) env() string { return envPrefix + strings.ToUpper(s.key) }
+
+// fileSuffix makes the key of a file from the key of the secret that it holds.
+const fileSuffix = "_file"
+
+// keys returns the table with a row for the file of each secret. The added rows have no place in Config.
+func keys(table []setting) []setting {
+	var out []setting
+	for _, s := range table {
+		out = append(out, s)
+		if s.secret {
+			out = append(out, setting{
+				key: s.key + fileSuffix, help: "file that holds " + s.key,
+				bind: func(*Config) pflag.Value { return &textValue{to: new(string)} },
+			})
+		}
+	}
+	return out
+}
+
+// Flags defines a flag for every setting on fs, but for secrets. [Load] reads those that were given.
+func Flags(fs *pflag.FlagSet) { flags(settings(), fs) }
+
+func flags(table []setting, fs *pflag.FlagSet) {
+	for _, s := range keys(table) {
+		if s.secret {
+			continue // other users of the machine can read command lines
+		}
+		value := s.bind(&Config{})
+		_ = value.Set(s.init)                        // a test sets every default
+		help := strings.ReplaceAll(s.help, "`", "'") // pflag takes a word in backquotes for the name of the value
+		f := fs.VarPF(value, s.flag(), "", help+" ("+s.env()+")")
+		if value.Type() == "bool" {
+			f.NoOptDefVal = "true"
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package ingest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"carom"
+	"carom/internal/network"
+)
+
+// Result is what became of one reported event.
+type Result struct {
+	ID      string `json:"id"`
+	Status  string `json:"status"` // accepted, duplicate, invalid, try_later
+	EventID string `json:"event_id,omitempty"`
+	Field   string `json:"field,omitempty"`  // what is wrong, when invalid
+	Reason  string `json:"reason,omitempty"` // why, and the fix
+}
+
+// The states of a Result.
+const (
+	statusAccepted  = "accepted"
+	statusDuplicate = "duplicate"
+	statusInvalid   = "invalid"
+	statusTryLater  = "try_later"
+)
+
+// events takes reports from trusted servers: one event, an array, or one a line. Items are independent.
+func (d *Door) events(w http.ResponseWriter, r *http.Request) {
+	key, err := d.authorize(r)
+	if err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="carom"`)
+		d.problem(w, http.StatusUnauthorized, err.Error())
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequestBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		d.problem(w, http.StatusRequestEntityTooLarge, "the request is larger than 8 MiB: send fewer events at once; none of these was accepted")
+		return
+	case err != nil:
+		d.problem(w, http.StatusBadRequest, "the body ended early; none of these events was accepted")
+		return
+	}
+	items, err := splitItems(r.Header.Get("Content-Type"), body)
+	if err != nil {
+		d.problem(w, http.StatusBadRequest, err.Error()+"; none of these events was accepted")
+		return
+	}
+	results := d.report(d.catalog.Load(), r, key, items)
+	status := http.StatusOK
+	for i := range results {
+		if results[i].Status == statusTryLater {
+			status = http.StatusServiceUnavailable
+			w.Header()["Retry-After"] = retryAfterValue
+		}
+	}
+	writeJSON(w, status, "application/json", map[string]any{"results": results})
+}
+
+// authorize finds the API key of the request.
+func (d *Door) authorize(r *http.Request) (carom.APIKey, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token == "" {
+		return carom.APIKey{}, errors.New("an API key is missing: send the header Authorization: Bearer KEY; carom keys create makes one")
+	}
+	key, ok := d.opts.Store.KeyBySum(sha256.Sum256([]byte(token)))
+	if !ok || key.Scope != carom.ScopeEvents && key.Scope != carom.ScopeAdmin {
+		return carom.APIKey{}, errors.New("the API key is not valid for reporting events: make one with carom keys create --scope events")
+	}
+	return key, nil
+}
+
+// splitItems takes the body apart into JSON texts: the elements of an array, the lines of NDJSON, or the one object. A line
+// that is too large or no JSON is its own fault and found later; an array that is broken has no items.
+func splitItems(contentType string, body []byte) ([]json.RawMessage, error) {
+	media, _, _ := mime.ParseMediaType(contentType) // an unreadable one counts as absent
+	trimmed := bytes.TrimSpace(body)
+	switch {
+	case len(trimmed) == 0:
+		return nil, errors.New("the body is empty: send one event, an array of events, or one event a line")
+	case media == "application/x-ndjson" || media == "application/jsonl" || media == "application/x-jsonlines":
+		return splitLines(trimmed), nil
+	case trimmed[0] == '[':
+		var items []json.RawMessage
+		if err := json.Unmarshal(trimmed, &items); err != nil {
+			return nil, fmt.Errorf("the body is not a JSON array: %w", err)
+		}
+		return items, nil
+	case trimmed[0] == '{':
+		if json.Valid(trimmed) {
+			return []json.RawMessage{trimmed}, nil
+		}
+		if lines := splitLines(trimmed); len(lines) > 1 && json.Valid(lines[0]) {
+			return lines, nil // NDJSON by another name
+		}
+		return nil, errors.New("the body is not valid JSON")
+	}
+	return nil, errors.New("the body is neither a JSON object nor an array: send one event, an array of events, or one event a line")
+}
+
+func splitLines(body []byte) []json.RawMessage {
+	var items []json.RawMessage
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	lines.Buffer(nil, MaxRequestBytes+1)
+	for lines.Scan() {
+		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
+			items = append(items, bytes.Clone(line))
+		}
+	}
+	return items
+}
+
+// report judges the items, has the good ones stored together, and says what became of each.
+func (d *Door) report(c *Catalog, r *http.Request, key carom.APIKey, items []json.RawMessage) []Result {
+	results := make([]Result, len(items))
+	var subs []*carom.Submission
+	var places []int
+	base := carom.Received{At: d.opts.Clock().UTC(), Method: r.Method, Path: "/v1/events", ContentType: "application/json", Client: d.client(r)}
+	for i, raw := range items {
+		base.Body = raw
+		sub, err := c.reported(raw, key, base, &results[i])
+		if err != nil {
+			results[i].Status = statusInvalid
+			var fault *carom.FieldError
+			if errors.As(err, &fault) {
+				results[i].Field, results[i].Reason = fault.Field, fault.Message
+			} else {
+				results[i].Reason = err.Error()
+			}
+			d.invalid.Inc()
+			continue
+		}
+		subs, places = append(subs, sub), append(places, i)
+	}
+	d.accept(c, subs...)
+	for i, sub := range subs {
+		res := &results[places[i]]
+		switch {
+		case sub.Err != nil:
+			res.Status, res.Reason = statusTryLater, "the event could not be stored now; nothing of it was kept"
+		case sub.Receipt.Duplicate:
+			res.Status, res.EventID = statusDuplicate, string(sub.Receipt.ID)
+			if sub.Receipt.Conflict {
+				res.Reason = "the first event with this id differs in price or user; the first one counts"
+			}
+		default:
+			res.Status, res.EventID = statusAccepted, string(sub.Receipt.ID)
+		}
+	}
+	return results
+}
+
+// reported turns one item into a submission. It notes the item's id in res as soon as it is known.
+func (c *Catalog) reported(raw json.RawMessage, key carom.APIKey, rc carom.Received, res *Result) (*carom.Submission, error) {
+	if len(raw) > MaxItemBytes {
+		return nil, carom.Invalid("", "the event is larger than 256 KiB: send fewer or shorter fields")
+	}
+	item, err := parseItem(raw)
+	res.ID = string(item.ID)
+	if err != nil {
+		return nil, err
+	}
+	src, err := c.reportSource(string(item.App), string(item.Source), key)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := item.event(src)
+	if err != nil {
+		return nil, err
+	}
+	ev.Received = rc
+	return &carom.Submission{Event: ev, Key: network.ReportedKey(&src.Source, ev)}, nil
+}
+
+// reportSource finds the source that an item belongs to: the one it names, or its app's only one of profile api.
+func (c *Catalog) reportSource(appName, name string, key carom.APIKey) (*source, error) {
+	if appName == "" {
+		appName = key.App
+	}
+	if appName == "" {
+		return nil, carom.Invalid("app", "the app is missing: name it, or use an API key that belongs to one app")
+	}
+	a := c.apps[appName]
+	if a == nil || key.App != "" && key.App != appName {
+		return nil, carom.Invalid("app", "there is no app of that name for this API key")
+	}
+	if name == "" {
+		switch len(a.api) {
+		case 1:
+			return a.api[0], nil
+		case 0:
+			return nil, carom.Invalid("source", "the app has no source for reported events: add one with profile: api")
+		}
+		return nil, carom.Invalid("source", "the app has several sources for reported events: name one")
+	}
+	if src := a.sources[name]; src != nil && src.binding == nil {
+		return src, nil
+	}
+	return nil, carom.Invalid("source", "the app has no source of that name with profile: api")
+}
+
+func (d *Door) problem(w http.ResponseWriter, status int, detail string) {
+	d.invalid.Inc()
+	writeJSON(w, status, "application/problem+json", map[string]any{
+		"title": http.StatusText(status), "status": status, "detail": detail,
+	})
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // a caller that has hung up repeats and is told what it repeats
+}

@@ -1,0 +1,148 @@
+// Package ingest is the door: it takes received postbacks from networks and events from trusted servers, verifies and judges
+// them with package network, finds the endpoints they are owed to, has them stored, and answers in the caller's words.
+//
+// A handler does everything that needs no state; the store decides what is a copy. It answers success only after the commit,
+// a final refusal only for what can never succeed and after its journal line is stored, and "try later" whenever the fault
+// is ours. What proves nothing never reaches the accept queue: it is counted, sampled, and answered with one identical 403.
+package ingest
+
+import (
+	"crypto/sha256"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"carom"
+	"carom/internal/network"
+)
+
+// Store is what the door needs of the store.
+type Store interface {
+	Accept(subs ...*carom.Submission)
+	Refuse(r *carom.Refused) error
+	Unverified(v carom.Unverified)
+	KeyBySum(sum [32]byte) (carom.APIKey, bool)
+}
+
+// Lanes is what the door needs of the delivery engine.
+type Lanes interface {
+	Reserve(endpoint int) bool
+	Unreserve(endpoint int)
+	Offer(s *carom.Submission)
+}
+
+// Limits of a request.
+const (
+	MaxURLBytes     = 16 << 10  // of a received postback's URL
+	MaxBodyBytes    = 256 << 10 // of its body
+	MaxItemBytes    = 256 << 10 // of one reported event
+	MaxRequestBytes = 8 << 20   // of one report
+)
+
+// retryAfter is what "try later" says: long enough for a disk to come back, short enough for a network that gives up soon.
+const retryAfter = 5 * time.Second
+
+// Options are what a door is made of.
+type Options struct {
+	Store          Store
+	Lanes          Lanes
+	TrustedProxies []netip.Prefix   // whose X-Forwarded-For is believed
+	Clock          func() time.Time // nil: the system's
+	Metrics        prometheus.Registerer
+	Log            *slog.Logger
+}
+
+// Door takes requests. Make it with New and give it a catalog with Use; until then everything is unknown to it.
+type Door struct {
+	opts    Options
+	catalog atomic.Pointer[Catalog]
+	decoy   [32]byte // compared against when there is no such source, so that this takes as long
+	counts  map[network.Outcome]prometheus.Counter
+	invalid prometheus.Counter
+}
+
+// New makes a door that knows no source.
+func New(o Options) *Door {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Door{opts: o, decoy: sha256.Sum256([]byte("no such source"))}
+	d.catalog.Store(&Catalog{})
+	received := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "carom_received_total", Help: "Received postbacks and reported events, by what became of them.",
+	}, []string{"outcome"})
+	d.counts = map[network.Outcome]prometheus.Counter{}
+	for _, outcome := range []network.Outcome{network.Accepted, network.Duplicate, network.RefusedOutcome, network.TryLater, network.Unverified} {
+		d.counts[outcome] = received.WithLabelValues(string(outcome))
+	}
+	d.invalid = received.WithLabelValues("invalid")
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(received)
+	}
+	return d
+}
+
+// Use makes the door work by a catalog from the next request on.
+func (d *Door) Use(c *Catalog) { d.catalog.Store(c) }
+
+// Postbacks registers the paths that networks call.
+func (d *Door) Postbacks(mux *http.ServeMux) {
+	mux.HandleFunc("/in/{app}/{source}/{secret}", d.postback)
+	mux.HandleFunc("/in/", d.unknownPath)
+}
+
+// Reports registers the path that trusted servers call.
+func (d *Door) Reports(mux *http.ServeMux) { mux.HandleFunc("POST /v1/events", d.events) }
+
+// accept routes the events of subs, has them stored and hands over their deliveries. Each sub has its Receipt or Err then.
+func (d *Door) accept(c *Catalog, subs ...*carom.Submission) {
+	for _, s := range subs {
+		c.target(s)
+		for i := range s.Targets {
+			s.Targets[i].Direct = d.opts.Lanes.Reserve(s.Targets[i].Endpoint)
+		}
+	}
+	d.opts.Store.Accept(subs...)
+	for _, s := range subs {
+		switch {
+		case s.Err == nil && !s.Receipt.Duplicate:
+			d.opts.Lanes.Offer(s)
+			d.counts[network.Accepted].Inc()
+			continue
+		case s.Err != nil:
+			d.counts[network.TryLater].Inc()
+		default:
+			d.counts[network.Duplicate].Inc()
+		}
+		for _, t := range s.Targets {
+			if t.Direct {
+				d.opts.Lanes.Unreserve(t.Endpoint)
+			}
+		}
+	}
+}
+
+// headers that are the same for every answer, made once.
+var (
+	noStore         = []string{"no-store"}
+	retryAfterValue = []string{strconv.Itoa(int(retryAfter / time.Second))}
+)
+
+func write(w http.ResponseWriter, a network.Answer) {
+	h := w.Header()
+	h["Content-Type"] = []string{a.ContentType}
+	h["Cache-Control"] = noStore
+	if a.Status == http.StatusServiceUnavailable || a.Status == http.StatusTooManyRequests {
+		h["Retry-After"] = retryAfterValue
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write([]byte(a.Body)) // a caller that has hung up repeats and is told that it is a copy
+}

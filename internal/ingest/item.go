@@ -1,0 +1,222 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"carom"
+)
+
+// item is one reported event as a trusted server writes it. Unknown keys are faults: a misspelt one must not be lost.
+type item struct {
+	ID              text       `json:"id"`
+	App             text       `json:"app"`
+	Source          text       `json:"source"`
+	EventType       text       `json:"event_type"`
+	RewardEventType text       `json:"reward_event_type"`
+	YMID            text       `json:"ymid"`
+	ZoneID          text       `json:"zone_id"`
+	SubZoneID       text       `json:"sub_zone_id"`
+	RequestVar      text       `json:"request_var"`
+	TelegramID      text       `json:"telegram_id"`
+	EstimatedPrice  text       `json:"estimated_price"`
+	Fields          itemFields `json:"fields"`
+	Test            bool       `json:"test"`
+}
+
+// text is a JSON string, or a number, whose digits are kept as they are written: ids often come as numbers.
+type text string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *text) UnmarshalJSON(b []byte) error {
+	switch {
+	case len(b) > 0 && b[0] == '"':
+		return json.Unmarshal(b, (*string)(t))
+	case bytes.Equal(b, []byte("null")):
+		return nil
+	case len(b) > 0 && (b[0] == '-' || b[0] >= '0' && b[0] <= '9'):
+		*t = text(b)
+		return nil
+	}
+	return errors.New("it is neither a text nor a number")
+}
+
+// itemFields keeps further fields in the order in which they were written.
+type itemFields []carom.Field
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *itemFields) UnmarshalJSON(b []byte) error {
+	if bytes.Equal(b, []byte("null")) {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return errors.New("it is not an object of texts")
+	}
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		value, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		var s string
+		switch v := value.(type) {
+		case string:
+			s = v
+		case json.Number:
+			s = v.String()
+		case bool:
+			s = fmt.Sprint(v)
+		case nil:
+			continue
+		default:
+			return fmt.Errorf("the value of %.40q is not a text", name)
+		}
+		*f = append(*f, carom.Field{Name: name.(string), Value: s}) // an object's keys are strings
+	}
+	return nil
+}
+
+func parseItem(raw json.RawMessage) (item, error) {
+	var it item
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&it)
+	if err == nil {
+		return it, nil
+	}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return it, carom.Invalid(wrong.Field, "it has the wrong type: %s", wrong.Value)
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		name = strings.Trim(name, `"`)
+		return it, carom.Invalid(name, "there is no such field: put what is your own under \"fields\"")
+	}
+	return it, carom.Invalid("", "the event is not valid JSON: %s", err)
+}
+
+// Limits of an item's texts, in bytes.
+const (
+	maxText       = 256
+	maxFields     = 100
+	maxFieldName  = 128
+	maxFieldValue = 4096
+)
+
+// event checks the item and makes an event of it. A trusted server is told of every mistake rather than guessed at.
+func (it *item) event(src *source) (*carom.Event, error) {
+	for _, f := range []struct {
+		name  string
+		value text
+	}{
+		{"id", it.ID}, {"event_type", it.EventType}, {"reward_event_type", it.RewardEventType}, {"ymid", it.YMID}, {"zone_id", it.ZoneID},
+		{"sub_zone_id", it.SubZoneID}, {"request_var", it.RequestVar}, {"telegram_id", it.TelegramID},
+	} {
+		if err := checkText(f.name, string(f.value), maxText); err != nil {
+			return nil, err
+		}
+	}
+	if it.ID == "" {
+		return nil, carom.Invalid("id", "it is missing: give each event an id of your own, the same one when you repeat it")
+	}
+	ev := &carom.Event{
+		App: src.App, Source: src.Name, Network: carom.ProfileAPI, ExternalID: string(it.ID), YMID: string(it.YMID), ZoneID: string(it.ZoneID),
+		SubZoneID: string(it.SubZoneID), RequestVar: string(it.RequestVar), TelegramID: string(it.TelegramID), Fields: it.Fields,
+		Strength: carom.Secret,
+	}
+	if it.Test {
+		ev.Flags |= carom.FlagTest
+	}
+	var err error
+	if ev.Type, err = it.eventType(src); err != nil {
+		return nil, err
+	}
+	switch v := carom.RewardEventType(it.RewardEventType); v {
+	case carom.Valued, carom.NotValued, carom.ValueEmpty:
+		ev.Value = v
+	default:
+		return nil, carom.Invalid("reward_event_type", "%.40q is none of valued, not_valued; leave it out when you do not know", string(v))
+	}
+	if err := it.price(ev); err != nil {
+		return nil, err
+	}
+	return ev, it.checkFields()
+}
+
+func (it *item) eventType(src *source) (carom.EventType, error) {
+	word := string(it.EventType)
+	if word == "" {
+		if src.DefaultEventType != "" {
+			return src.DefaultEventType, nil
+		}
+		return "", carom.Invalid("event_type", "it is missing: send impression, click, completion, reversal, or a type of your own")
+	}
+	if mapped, ok := src.EventTypes[word]; ok {
+		return mapped, nil
+	}
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || len(word) > 63 {
+		return "", carom.Invalid("event_type", "%.40q may hold lower-case letters, digits and _ only", word)
+	}
+	return carom.EventType(word), nil
+}
+
+func (it *item) price(ev *carom.Event) error {
+	if it.EstimatedPrice == "" {
+		return nil
+	}
+	n, truncated, err := carom.ParseNanos(string(it.EstimatedPrice))
+	switch {
+	case err != nil:
+		return carom.Invalid("estimated_price", "it is not a decimal number such as 0.0023")
+	case n < 0:
+		return carom.Invalid("estimated_price", "it is negative: report a reversal as an event of type reversal")
+	case n > carom.MaxPrice:
+		return carom.Invalid("estimated_price", "it is above %s: report each event by itself", carom.MaxPrice)
+	case truncated:
+		ev.Flags |= carom.FlagPriceTruncated
+	}
+	ev.Price = carom.Price{Nanos: n, Set: true}
+	return nil
+}
+
+func (it *item) checkFields() error {
+	if len(it.Fields) > maxFields {
+		return carom.Invalid("fields", "there are %d of them: at most %d are kept", len(it.Fields), maxFields)
+	}
+	for i, f := range it.Fields {
+		where := "fields." + f.Name[:min(len(f.Name), 40)]
+		if f.Name == "" || len(f.Name) > maxFieldName {
+			return carom.Invalid(where, "a field's name has 1 to %d bytes", maxFieldName)
+		}
+		if slices.ContainsFunc(it.Fields[:i], func(o carom.Field) bool { return o.Name == f.Name }) {
+			return carom.Invalid(where, "it comes twice")
+		}
+		if err := checkText(where, f.Name, maxFieldName); err != nil {
+			return err
+		}
+		if err := checkText(where, f.Value, maxFieldValue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkText(field, value string, limit int) error {
+	switch {
+	case len(value) > limit:
+		return carom.Invalid(field, "it is longer than %d bytes", limit)
+	case strings.ContainsRune(value, 0) || !utf8.ValidString(value):
+		return carom.Invalid(field, "it holds a NUL or is not valid UTF-8")
+	}
+	return nil
+}

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carom"
+	"carom/internal/api"
+	"carom/internal/deliver"
+	"carom/internal/ingest"
+	"carom/internal/network"
+	"carom/internal/objects"
+	"carom/internal/store"
+)
+
+// live is the configuration in force: it changes the store, the door and the lanes together.
+type live struct {
+	store    *store.Store
+	engine   *deliver.Engine
+	door     *ingest.Door
+	profiles map[string]*network.Profile
+	file     string // the objects come from it when not empty
+	baseURL  string
+	log      *slog.Logger
+
+	mu      sync.Mutex // one change at a time
+	current atomic.Pointer[carom.Objects]
+	read    map[string][]byte // what the objects file and its secret files held when last read; watch's alone after start
+}
+
+// start puts in force what is stored, or what the objects file says.
+func (l *live) start(ctx context.Context) error {
+	stored, err := l.store.Objects(ctx)
+	if err != nil {
+		return err
+	}
+	l.current.Store(&stored)
+	if l.file == "" {
+		catalog, endpoints, err := ingest.Compile(stored, l.profiles)
+		if err != nil {
+			return fmt.Errorf("stored objects: %w", err)
+		}
+		l.door.Use(catalog)
+		l.engine.SetEndpoints(endpoints)
+		return nil
+	}
+	return l.reload(ctx)
+}
+
+// Objects implements api.Objects.
+func (l *live) Objects() carom.Objects { return *l.current.Load() }
+
+// File implements api.Objects.
+func (l *live) File() string { return l.file }
+
+// Apply implements api.Objects: it stores want and puts it in force. Nothing changes when it fails.
+func (l *live) Apply(ctx context.Context, want carom.Objects) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, _, err := ingest.Compile(want, l.profiles); err != nil {
+		return err
+	}
+	stored, err := l.store.SetObjects(ctx, want)
+	if err != nil {
+		return err
+	}
+	catalog, endpoints, err := ingest.Compile(stored, l.profiles) // again, with the endpoints' numbers
+	if err != nil {
+		return err
+	}
+	l.current.Store(&stored)
+	l.engine.SetEndpoints(endpoints)
+	l.door.Use(catalog)
+	return nil
+}
+
+// Plan implements api.Objects. A file that comes through the API may not name files or variables of this machine.
+func (l *live) Plan(yaml []byte, prune bool) (carom.Objects, []api.Change, []api.MadeSecret, error) {
+	file, err := objects.Parse("carom.yaml", yaml, objects.Env{})
+	if err != nil {
+		return carom.Objects{}, nil, nil, err
+	}
+	have := l.Objects()
+	want := objects.Merge(have, file.Objects, prune)
+	var made []api.MadeSecret
+	for i, secret := range makeSecrets(&want) {
+		made = append(made, api.MadeSecret{Source: want.Sources[i].ID(), URL: l.sourceURL(want.Sources[i], secret)})
+	}
+	return want, apiChanges(objects.Diff(have, file.Objects, prune)), made, nil
+}
+
+// makeSecrets gives every network's source that has none a secret, and returns them by the place of the source.
+func makeSecrets(o *carom.Objects) map[int]string {
+	made := map[int]string{}
+	for i := range o.Sources {
+		if s := &o.Sources[i]; s.Profile != carom.ProfileAPI && len(s.Secrets) == 0 {
+			secret, sum := objects.NewSecret()
+			s.Secrets = []carom.SecretSum{sum}
+			made[i] = secret
+		}
+	}
+	return made
+}
+
+func apiChanges(changes []objects.Change) []api.Change {
+	out := make([]api.Change, len(changes))
+	for i, c := range changes {
+		out[i] = api.Change{Kind: string(c.Kind), ID: c.ID, Action: string(c.Action)}
+		for _, f := range c.Fields {
+			out[i].Fields = append(out[i].Fields, api.FieldChange(f))
+		}
+	}
+	return out
+}
+
+// sourceURL is the URL to enter at the network.
+func (l *live) sourceURL(s carom.Source, secret string) string {
+	u := l.baseURL + "/in/" + s.App + "/" + s.Name + "/" + secret
+	if p := l.profiles[s.Profile]; p != nil && s.Template == "" {
+		u += "?" + p.Template
+	} else if i := bytes.IndexByte([]byte(s.Template), '?'); i >= 0 {
+		u += s.Template[i:]
+	}
+	return u
+}
+
+// reload reads the objects file and puts it in force. What the file does not name is removed: it is the whole truth.
+func (l *live) reload(ctx context.Context) error {
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		return fmt.Errorf("objects file: %w: %w", carom.ErrInvalid, err)
+	}
+	read := map[string][]byte{l.file: text}
+	file, err := objects.Parse(l.file, text, objects.Env{LookupEnv: os.LookupEnv, ReadFile: func(path string) ([]byte, error) {
+		b, err := os.ReadFile(path)
+		if err == nil {
+			read[path] = b
+		}
+		return b, err
+	}})
+	l.read = read
+	if err != nil {
+		return err
+	}
+	have := l.Objects()
+	want := objects.Merge(have, file.Objects, true)
+	made := makeSecrets(&want)
+	if err := l.Apply(ctx, want); err != nil {
+		return err
+	}
+	for i, secret := range made {
+		// The one moment at which a made secret can be seen. It goes to standard error, not to the log.
+		fmt.Fprintf(os.Stderr, "\nA secret was made for the source %s. Enter this URL at the network; it is shown only now:\n  %s\n\n",
+			want.Sources[i].ID(), l.sourceURL(want.Sources[i], secret))
+	}
+	for _, c := range objects.Diff(have, file.Objects, true) {
+		l.log.Info("object of the file", "action", string(c.Action), "kind", string(c.Kind), "id", c.ID)
+	}
+	return nil
+}
+
+// watchEvery is how often the objects file is looked at. Its content is compared, so editors that replace files, and
+// links that are switched, are seen without a file watcher.
+const watchEvery = time.Second
+
+// watch reloads the objects file when it changes, until ctx ends. A file with faults changes nothing.
+func (l *live) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if !l.changed() {
+			continue
+		}
+		if err := l.reload(ctx); err != nil {
+			l.log.Error("the objects file has faults; what was in force stays", "file", l.file)
+			for _, fault := range faults(err) {
+				l.log.Error("fault in the objects file", "fault", fault.Error())
+			}
+		} else {
+			l.log.Info("objects file reloaded", "file", l.file)
+		}
+	}
+}
+
+func (l *live) changed() bool {
+	for path, before := range l.read {
+		now, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(now, before) {
+			return err == nil || !errors.Is(err, os.ErrNotExist) // an editor may be about to put it back
+		}
+	}
+	return false
+}
+
+// faults takes a joined error apart.
+func faults(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

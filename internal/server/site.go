@@ -1,0 +1,189 @@
+package server
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+
+	"carom"
+	"carom/internal/api"
+	"carom/internal/config"
+	"carom/internal/ingest"
+	"carom/internal/store"
+)
+
+// site is everything that is served, and where.
+type site struct {
+	cfg      config.Config
+	door     *ingest.Door
+	api      http.Handler
+	registry *prometheus.Registry
+	store    *store.Store
+	log      *slog.Logger
+}
+
+// listener is one address with what it serves.
+type listener struct {
+	net.Listener
+	name    string
+	handler http.Handler
+}
+
+// listen opens the public address, the private one if there is one, and the local socket.
+func (s *site) listen() (_ []listener, err error) {
+	var all []listener
+	defer func() {
+		if err != nil {
+			for _, l := range all {
+				_ = l.Close() // the first error says more
+			}
+		}
+	}()
+	add := func(network, address, name string, h http.Handler) error {
+		ln, err := net.Listen(network, address)
+		if err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) {
+				return fmt.Errorf("%s: the address %s is in use by another program: stop it, or choose another with --listen: %w", name, address, carom.ErrConflict)
+			}
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if network == "tcp" {
+			ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
+		}
+		all = append(all, listener{ln, name, s.contain(h)})
+		return nil
+	}
+	if s.cfg.PrivateListen == "" {
+		err = add("tcp", s.cfg.Listen, "the public address", s.handler(true, true, true))
+	} else {
+		err = errors.Join(
+			add("tcp", s.cfg.Listen, "the public address", s.handler(true, false, true)),
+			add("tcp", s.cfg.PrivateListen, "the private address", s.handler(false, true, false)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	socket, err := s.prepareSocket()
+	if err != nil {
+		return nil, err
+	}
+	if socket == "" {
+		return all, nil
+	}
+	if err = add("unix", socket, "the local socket", api.Local(s.handler(true, true, false))); err != nil {
+		return nil, err
+	}
+	return all, os.Chmod(socket, 0o600)
+}
+
+// maxSocketPath is what the smallest of the operating systems allows.
+const maxSocketPath = 103
+
+// prepareSocket removes a socket that a killed process left behind. It returns "" when the folder's path is too long.
+func (s *site) prepareSocket() (string, error) {
+	path := filepath.Join(s.cfg.Data, "carom.sock")
+	if len(path) > maxSocketPath {
+		s.log.Warn("the path of the data folder is too long for a local socket: use --server and a key, or a shorter path", "path", path)
+		return "", nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // the folder's lock is ours: nobody listens
+		return "", fmt.Errorf("local socket: %w", err)
+	}
+	return path, nil
+}
+
+// handler lists what an address serves: the networks' door (public), everything else (private). guarded says that
+// metrics and profiles need a key there, since anybody may reach the address.
+func (s *site) handler(public, private, guarded bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ready\n") })
+	if public {
+		s.door.Postbacks(mux)
+	}
+	if !private {
+		return mux
+	}
+	s.door.Reports(mux)
+	mux.Handle("/v1/", s.api)
+	guard := func(h http.Handler) http.Handler { return h }
+	if guarded {
+		guard = s.needKey
+	}
+	if s.cfg.Metrics {
+		mux.Handle("GET /metrics", guard(promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})))
+	}
+	if s.cfg.Pprof && !guarded {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	}
+	return mux
+}
+
+func answer(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(text)) // a caller that has hung up does not care
+}
+
+// needKey lets requests with an API key that may read pass.
+func (s *site) needKey(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		key, ok := s.store.KeyBySum(sha256.Sum256([]byte(token)))
+		if !ok || key.Scope == carom.ScopeEvents || key.App != "" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="carom"`)
+			http.Error(w, "an API key with the scope read is needed here: carom keys create --scope read; or set private_listen", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// contain turns a panic of one request into "try later", so that it harms nothing else.
+func (s *site) contain(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(v) // net/http's own way to hang up
+			}
+			s.log.Error("request panicked", "method", r.Method, "pattern", r.Pattern, "panic", v)
+			w.Header().Set("Retry-After", "5")
+			http.Error(w, "internal error, try later", http.StatusServiceUnavailable)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// publicURL is what networks reach this server at: the base URL of the settings, else a guess that works on this machine.
+func publicURL(cfg config.Config) string {
+	if cfg.BaseURL != "" {
+		return cfg.BaseURL
+	}
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return "http://" + cfg.Listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}

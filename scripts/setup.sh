@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# What the tests need beyond Go. Sourced by the other scripts; run by itself it only prepares the machine.
+#
+# Each need_… function returns 0 when the thing works. On Debian (and what derives from it) as root it is installed when
+# missing; elsewhere a line says what is missing and what that leaves out, and the function returns 1. Under
+# CAROM_TEST_ALL=1, which CI sets, missing is a failure. To add a need, write one function and call it in need_all.
+
+# A CI machine runs everything or fails: what it skipped would stay untested for good.
+if [ "${CI:-}" = true ]; then
+	export CAROM_TEST_ALL=1
+fi
+
+# Go's own stamping would ask git about every build, and fails where git does not trust the folder's owner.
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false"
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# can_install says whether packages may be installed here.
+can_install() { [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && have apt-get; }
+
+# install_packages PACKAGE… installs quietly, and prints apt-get's words only when it fails.
+install_packages() {
+	local log
+	log=$(mktemp)
+	echo "setup: installing $*"
+	if { [ -n "${apt_updated:-}" ] || apt-get update; } >"$log" 2>&1 &&
+		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >>"$log" 2>&1; then
+		apt_updated=1
+		rm -f "$log"
+		return 0
+	fi
+	cat "$log" >&2
+	rm -f "$log"
+	return 1
+}
+
+# need CHECK WHAT WITHOUT PACKAGE… makes sure that the function CHECK succeeds.
+# WHAT names the thing; WITHOUT says what is left out without it.
+need() {
+	local check=$1 what=$2 without=$3
+	shift 3
+	"$check" && return 0
+	if can_install && install_packages "$@" && "$check"; then
+		return 0
+	fi
+	echo "setup: $what is missing, so $without. On Debian: apt-get install $*" >&2
+	if [ "${CAROM_TEST_ALL:-}" = 1 ]; then
+		exit 1
+	fi
+	return 1
+}
+
+check_go() { have go; }
+
+# need_go: everything is built with it, so its absence always ends the run.
+need_go() {
+	check_go && return 0
+	echo "setup: Go is missing. Install the version that go.mod names: https://go.dev/doc/install" >&2
+	exit 1
+}
+
+# check_cc compiles rather than looks: a compiler without its headers is of no use.
+check_cc() {
+	local out status=0
+	out=$(mktemp)
+	printf '#include <stdlib.h>\nint main(void) { return 0; }\n' |
+		${CC:-gcc} -x c -pthread -o "$out" - >/dev/null 2>&1 || status=1
+	rm -f "$out"
+	return $status
+}
+
+# need_cc: the race detector is linked by a C compiler.
+need_cc() { need check_cc "a C compiler" "tests run without the race detector" gcc libc6-dev; }
+
+need_all() {
+	need_go
+	need_cc || true
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+	set -euo pipefail
+	need_all
+fi

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs every test, with the race detector where a C compiler is there, then fuzzes each target briefly.
+# Arguments go to `go test`: scripts/test.sh -run TestImports . (fuzzing is then left out).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+
+started=$SECONDS
+need_all
+
+race=()
+if check_cc && [ "$(go env CGO_ENABLED)" = 1 ]; then
+	race=(-race)
+fi
+
+if [ $# -gt 0 ]; then
+	exec go test "${race[@]}" "$@"
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+tested=0
+# vet has its own step in `make check`. The limit is for one package; a test that waits for ever ends here.
+go test "${race[@]}" -vet=off -timeout 8m ./... 2>&1 | tee "$log" || tested=1
+ok=$(grep -c '^ok ' "$log" || true)
+failed=$(grep -c '^FAIL	' "$log" || true)
+tests_took=$((SECONDS - started))
+
+fuzzed=0
+scripts/fuzz.sh 3s || fuzzed=1
+
+echo
+echo "make test: $ok packages ok, $failed failed (${race[*]:-without -race}, $tests_took s); fuzzing $([ $fuzzed = 0 ] && echo ok || echo FAILED); $((SECONDS - started)) s in all"
+if [ $tested != 0 ]; then
+	grep -E '^(FAIL	|--- FAIL|    --- FAIL)' "$log" | sed 's/^/  /' || true
+fi
+exit $((tested || fuzzed))
