@@ -26,10 +26,10 @@ test: ## install what the tests need, run every test, fuzz each target for 3 s
 check: ## everything that is judged without running the code: format, vet, linters, tidiness, other systems
 	@scripts/check.sh
 
-test-crash: ## kill the server 50 times under load; nothing acknowledged may be missing
+test-crash: build ## kill the server 50 times under load; nothing acknowledged may be missing
 	go run ./bench/crash -kills 50 -rate 2000
 
-bench: ## measure against a bare handler and a bare forwarder; bench/out/latest.json
+bench: build ## measure against a bare handler and a bare forwarder; bench/out/latest.json
 	go run ./bench
 
 fuzz: ## fuzz every target for FUZZTIME each (10s)

@@ -40,7 +40,7 @@ const (
 
 // readBooks reads the data folder of a server that was stopped.
 func readBooks(dir string) (b books, err error) {
-	u := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, "carom.db")), RawQuery: "mode=ro"}
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: filepath.ToSlash(filepath.Join(dir, "carom.db"))}).EscapedPath(), RawQuery: "mode=ro"}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
 		return b, err

@@ -108,11 +108,18 @@ func TestCaromStartAndKill(t *testing.T) {
 }
 
 func TestCounters(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	dir := t.TempDir()
+	socket, err := net.Listen("unix", filepath.Join(dir, "carom.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "# HELP a_total x\na_total{k=\"}\"} 3\na_total{k=\"2\"} 4.5 1700000000000\na_total_more 9\nb 1e3\n")
 	}))
+	srv.Listener = socket
+	srv.Start()
 	defer srv.Close()
-	c := &Carom{Addr: srv.Listener.Addr().String()}
+	c := &Carom{dataDir: dir}
 	got := c.Counters(context.Background(), "a_total", "b", "absent")
 	if diff := cmp.Diff(map[string]float64{"a_total": 7.5, "b": 1000}, got); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
