@@ -1,0 +1,77 @@
+package deliver
+
+import "time"
+
+// When a breaker opens: this many failures in a row, or this share of at least so many attempts within a window.
+const (
+	breakerRow    = 10
+	breakerShare  = 0.8
+	breakerMin    = 50
+	breakerWindow = 30 * time.Second
+)
+
+// How long an open breaker waits between probes: it doubles from the first to the last.
+const (
+	firstProbe = 5 * time.Second
+	lastProbe  = time.Minute
+)
+
+// breaker stops attempts to a receiver that is not well. While it is open no attempts are spent; single real deliveries
+// probe. It is a value of its lane, which guards it.
+type breaker struct {
+	row         int // failures since the last success
+	windowStart time.Time
+	ok, ill     int // in this window
+
+	open    bool
+	since   time.Time // when it opened or closed
+	probeAt time.Time
+	wait    time.Duration // before the probe after the next
+	probing bool          // one is under way
+}
+
+// mayProbe says whether a probe may begin now. Only an open breaker is asked.
+func (b *breaker) mayProbe(now time.Time) bool { return !b.probing && !now.Before(b.probeAt) }
+
+// note takes up the outcome of an attempt that was made while the breaker was closed, and says whether that opens it.
+func (b *breaker) note(now time.Time, o *Outcome, random float64) (opened bool) {
+	if o.NoNews {
+		return false
+	}
+	if now.Sub(b.windowStart) > breakerWindow {
+		b.windowStart, b.ok, b.ill = now, 0, 0
+	}
+	if !o.Ill {
+		b.row = 0
+		b.ok++
+		return false
+	}
+	b.row++
+	b.ill++
+	n := b.ok + b.ill
+	if b.row < breakerRow && (n < breakerMin || float64(b.ill) < breakerShare*float64(n)) {
+		return false
+	}
+	b.open, b.since, b.wait = true, now, firstProbe
+	b.scheduleProbe(now, random)
+	return true
+}
+
+// noteProbe takes up the outcome of a probe and says whether that closes the breaker.
+func (b *breaker) noteProbe(now time.Time, o *Outcome, random float64) (closed bool) {
+	b.probing = false
+	if o.Ill || o.NoNews {
+		b.scheduleProbe(now, random)
+		return false
+	}
+	*b = breaker{since: now, windowStart: now}
+	return true
+}
+
+// probeSoon makes the next probe due now, because what is sent has changed.
+func (b *breaker) probeSoon(now time.Time) { b.probeAt, b.wait = now, firstProbe }
+
+func (b *breaker) scheduleProbe(now time.Time, random float64) {
+	b.probeAt = now.Add(jitter(b.wait, random))
+	b.wait = min(2*b.wait, lastProbe)
+}

@@ -1,0 +1,328 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"carom"
+)
+
+// maxBatch is about how many events share a commit, and maxSubmissions how many one accept may bring at once. A batch of
+// this size takes about 15 ms, most of it inserting.
+const (
+	maxBatch       = 1024
+	maxSubmissions = 256
+)
+
+// markEvery is how many commits may pass before the low-water mark is stored again. Stored late it makes recovery look at
+// a few more rows, never at too few.
+const markEvery = 32
+
+// flushEvery is how long counts and samples of unverified ones wait at most.
+const flushEvery = time.Second
+
+// batch is the work of one commit. The committer reuses one.
+type batch struct {
+	accepts  []*acceptOp
+	refusals []*refuseOp
+	results  []*resultOp
+	controls []*controlOp
+	flush    bool // the gathered counts and samples of unverified ones go with it
+
+	undo     []undoFirst // dedupe keys that this batch claimed, to be given back if it fails
+	undoSeq  uint32
+	undoRef  uint32
+	undoLast time.Time
+}
+
+type undoFirst struct {
+	sum [16]byte
+	old first
+	had bool
+}
+
+// control runs f inside the committer's next transaction and waits for its commit. If f fails, only its own changes are
+// undone. If ctx ends before the committer takes it up, f does not run.
+func (s *Store) control(ctx context.Context, f func(*writer) error) error {
+	op := &controlOp{run: f, waiter: waiter{done: make(chan error, 1)}}
+	if err := s.queue.putControl(op); err != nil {
+		return err
+	}
+	return op.wait(ctx)
+}
+
+// commitUntil is the committer: it commits batches until ctx ends and the queue is empty.
+func (s *Store) commitUntil(ctx context.Context) {
+	b := &batch{}
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
+	failing, ending := false, false
+	for {
+		select {
+		case <-s.queue.wake:
+		case <-flush.C:
+			b.flush = true
+		case <-ctx.Done():
+			s.queue.close()
+			b.flush = !ending // once: a flood of unverified ones does not keep the store from ending
+			ending = true
+		}
+		s.finishCheckpoint()
+		s.queue.take(b)
+		b.leaveWithdrawn()
+		if b.empty() && !(b.flush && s.unverified.waiting()) {
+			b.flush = false
+			if ending && s.queue.empty() {
+				s.saveMark()
+				return
+			}
+			continue
+		}
+		err := s.commitBatch(b)
+		s.answer(b, err)
+		switch {
+		case err == nil && failing:
+			s.log.Info("commits succeed again")
+			failing = false
+		case err != nil && !failing:
+			s.log.Error("commit failed: callers are told to try later", "error", err)
+			failing = true
+		}
+		if err != nil && ending {
+			s.abandon(b, err)
+			return
+		}
+		if err != nil {
+			// What waits for the disk is only outcomes: do not spin. Accepts wake the committer at once and fail fast.
+			select {
+			case <-s.queue.wake:
+			case <-time.After(200 * time.Millisecond):
+			}
+			s.queue.signal()
+		}
+	}
+}
+
+// abandon refuses what waits and all that comes later. Outcomes that could not be stored are forgotten: their deliveries
+// are handed out again after the next start.
+func (s *Store) abandon(b *batch, err error) {
+	s.queue.close()
+	s.queue.takeAll(b)
+	b.leaveWithdrawn()
+	s.answer(b, err)
+}
+
+// leaveWithdrawn removes the ops whose callers have stopped waiting, and makes the others the committer's to answer.
+func (b *batch) leaveWithdrawn() {
+	b.results = slices.DeleteFunc(b.results, func(op *resultOp) bool { return op.done != nil && !op.take() })
+	b.controls = slices.DeleteFunc(b.controls, func(op *controlOp) bool { return !op.take() })
+}
+
+func (b *batch) empty() bool {
+	return len(b.accepts)+len(b.refusals)+len(b.results)+len(b.controls) == 0
+}
+
+// commitBatch writes the batch in one transaction. When it fails, nothing of it is in the database or in memory.
+func (s *Store) commitBatch(b *batch) error {
+	now := s.opts.Clock()
+	if err := s.rotate(now); err != nil {
+		s.stats.Failed.Add(1)
+		return err
+	}
+	b.undo, b.undoSeq, b.undoRef, b.undoLast = b.undo[:0], s.open.seq, s.open.refusedSeq, s.open.lastAt
+	s.counts.reset()
+	controlErrs, err := s.writeBatch(b, now)
+	if err == nil {
+		err = s.st.commit.exec()
+	}
+	if err != nil {
+		_ = s.st.rollback.exec() // fails when SQLite has rolled back by itself
+		s.rollBackMemory(b)
+		s.stats.Failed.Add(1)
+		return err
+	}
+	s.stats.Commits.Add(1)
+	s.stats.Syncs.Add(1)
+	s.applyMemory(b)
+	for i, op := range b.controls {
+		op.done <- controlErrs[i]
+	}
+	b.controls = b.controls[:0]
+	return nil
+}
+
+func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
+	if err := s.st.begin.exec(); err != nil {
+		return nil, err
+	}
+	for _, op := range b.accepts {
+		for _, sub := range op.subs {
+			if err := s.writeEvent(b, sub); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, op := range b.refusals {
+		if err := s.writeRefused(op.refused); err != nil {
+			return nil, err
+		}
+	}
+	// Outcomes in the order of their events: nearly an append.
+	slices.SortStableFunc(b.results, func(x, y *resultOp) int {
+		if c := cmp.Compare(x.ref.Uint64(), y.ref.Uint64()); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.delivery.Ordinal, y.delivery.Ordinal)
+	})
+	for _, op := range b.results {
+		if err := s.writeResult(op, now); err != nil {
+			return nil, err
+		}
+	}
+	controlErrs, err := s.runControls(b)
+	if err != nil {
+		return nil, err
+	}
+	if b.flush {
+		if err := s.writeUnverified(now); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.counts.write(s.st); err != nil {
+		return nil, err
+	}
+	return controlErrs, s.writeMark(b.undoSeq + 1)
+}
+
+// runControls runs each control operation in a savepoint of its own. The first error result is per operation, the second
+// fails the batch.
+func (s *Store) runControls(b *batch) ([]error, error) {
+	errs := make([]error, len(b.controls))
+	for i, op := range b.controls {
+		if err := s.w.exec("SAVEPOINT control"); err != nil {
+			return nil, err
+		}
+		if errs[i] = op.run(s.w); errs[i] != nil {
+			if err := s.w.exec("ROLLBACK TO control"); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.w.exec("RELEASE control"); err != nil {
+			return nil, err
+		}
+	}
+	return errs, nil
+}
+
+// rollBackMemory gives back what the failed batch claimed.
+func (s *Store) rollBackMemory(b *batch) {
+	for _, u := range slices.Backward(b.undo) {
+		if u.had {
+			s.open.keys.firsts[u.sum] = u.old
+		} else {
+			delete(s.open.keys.firsts, u.sum)
+		}
+	}
+	s.open.seq, s.open.refusedSeq, s.open.lastAt = b.undoSeq, b.undoRef, b.undoLast
+	s.unverified.giveBack()
+}
+
+// applyMemory takes up what the committed batch changed.
+func (s *Store) applyMemory(b *batch) {
+	s.searchMu.Lock()
+	for _, op := range b.accepts {
+		for _, sub := range op.subs {
+			if ev := sub.Event; !sub.Receipt.Duplicate {
+				_, ref, _ := sub.Receipt.ID.Place() // made above
+				s.open.keys.addSearch(ev.YMID, ev.TelegramID, ev.ZoneID, ref.Seq)
+				s.stats.Events.Add(1)
+				if n := directTargets(sub.Targets); n > 0 {
+					sub.Receipt.Ticket = s.mark.add(ref, n)
+				}
+			} else {
+				s.stats.Duplicates.Add(1)
+			}
+		}
+	}
+	s.searchMu.Unlock()
+	for _, op := range b.results {
+		s.settle(op)
+	}
+	if b.flush {
+		s.unverified.written()
+		b.flush = false
+	}
+	s.stats.Queued.Store(int64(s.queue.waiting()))
+}
+
+// answer tells every caller of the batch what became of it, and keeps the outcomes of a failed batch that nobody waits
+// for: they are written with the next one.
+func (s *Store) answer(b *batch, err error) {
+	for _, op := range b.accepts {
+		for _, sub := range op.subs {
+			sub.Err = err
+			if err != nil { // what it was given was taken back
+				sub.Event.ID, sub.Receipt = "", carom.Receipt{}
+			}
+		}
+		op.done <- struct{}{}
+	}
+	clear(b.accepts)
+	b.accepts = b.accepts[:0]
+	for _, op := range b.refusals {
+		op.err = err
+		close(op.done)
+	}
+	clear(b.refusals)
+	b.refusals = b.refusals[:0]
+	for _, op := range b.controls { // a committed batch has answered them
+		op.done <- err
+	}
+	b.controls = b.controls[:0]
+	kept := b.results[:0]
+	for _, op := range b.results {
+		switch {
+		case op.done != nil: // whoever waits decides what to do
+			op.done <- err
+		case err != nil:
+			kept = append(kept, op)
+		}
+	}
+	clear(b.results[len(kept):])
+	b.results = kept
+}
+
+// writeMark stores the low-water mark now and then.
+func (s *Store) writeMark(next uint32) error {
+	s.unsavedMark++
+	if s.unsavedMark < s.opts.markEvery {
+		return nil
+	}
+	low := s.lowMark(next)
+	if low == s.storedMark {
+		return nil
+	}
+	if err := s.st.putMark.exec(int64(low)); err != nil {
+		return err
+	}
+	s.storedMark, s.unsavedMark = low, 0 // a failed commit leaves the older one in the database, which is safe
+	return nil
+}
+
+// lowMark is the place before which nothing lives in memory only: that of the oldest event that waits, else that of the
+// next one, next being the first sequence of the batch that is being written.
+func (s *Store) lowMark(next uint32) uint64 {
+	if ref, ok := s.mark.low(); ok {
+		return ref.Uint64()
+	}
+	return carom.Ref{Bucket: s.open.number, Seq: next}.Uint64()
+}
+
+func (s *Store) saveMark() {
+	s.unsavedMark = s.opts.markEvery
+	if err := s.w.tx(func() error { return s.writeMark(s.open.seq + 1) }); err != nil {
+		s.log.Warn("cannot store the low-water mark; the next start looks at more rows", "error", err)
+	}
+}

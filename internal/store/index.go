@@ -1,0 +1,293 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+
+	"github.com/FastFilter/xorfilter"
+	"github.com/edsrzf/mmap-go"
+
+	"carom"
+)
+
+// An index file answers, for one closed bucket, which event first carried a dedupe key and which events carry a search
+// key. It is built once, in the background, by sorting; keeping such an index up to date row by row costs ten times more
+// (docs/decisions/0001-engine.md). It is a cache of the bucket's rows: lost or damaged, it is built again.
+//
+// Layout, little-endian: a header (magic, version, counts, lengths, CRC-32C of header and filter), the membership filter over the
+// first 64 bits of each dedupe key, the dedupe records sorted by key (16 bytes sum, 4 seq, 4 at, 4 check), the search keys
+// of each kind, sorted, 8 bytes each. The filter is read into memory, 2.3 bytes per event; the rest is mapped and only
+// touched by hits and searches.
+type index struct {
+	file   mmap.MMap
+	filter *xorfilter.BinaryFuse[uint16] // false hits: 1 in 65,536
+	firsts []byte                        // records of firstBytes
+	search [searchKinds][]byte           // of 8 bytes
+}
+
+const (
+	indexMagic   = "caromidx"
+	indexVersion = 1
+	firstBytes   = 28
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// indexHeader is the fixed start of the file.
+type indexHeader struct {
+	Magic   [8]byte
+	Version uint32
+	Bucket  uint32
+	Filter  uint64 // bytes
+	Sum     uint32 // CRC-32C of the header, this being 0, and the filter
+	_       uint32
+	Firsts  uint64 // records
+	Search  [searchKinds]uint64
+}
+
+// checksum is what Sum has to be.
+func (h indexHeader) checksum(filter []byte) uint32 {
+	h.Sum = 0
+	b, err := binary.Append(nil, binary.LittleEndian, h)
+	if err != nil {
+		return 0 // a struct of fixed size always encodes
+	}
+	return crc32.Update(crc32.Checksum(b, castagnoli), castagnoli, filter)
+}
+
+func indexPath(dir string, bucket uint32) string {
+	return filepath.Join(dir, fmt.Sprintf("index_%d", bucket))
+}
+
+// buildIndex writes the index of a bucket whose keys no longer change, synced and renamed into place.
+func buildIndex(dir string, bucket uint32, keys *openKeys) error {
+	type record struct {
+		sum [16]byte
+		first
+	}
+	records := make([]record, 0, len(keys.firsts))
+	for sum, f := range keys.firsts {
+		records = append(records, record{sum, f})
+	}
+	slices.SortFunc(records, func(a, b record) int { return bytes.Compare(a.sum[:], b.sum[:]) })
+
+	heads := make([]uint64, 0, len(records))
+	for i, r := range records {
+		if h := filterKey(r.sum); i == 0 || h != heads[len(heads)-1] {
+			heads = append(heads, h)
+		}
+	}
+	var filter bytes.Buffer
+	if len(heads) > 0 {
+		f, err := xorfilter.NewBinaryFuse[uint16](heads)
+		if err != nil {
+			return fmt.Errorf("build filter of bucket %d: %w", bucket, err)
+		}
+		if err := f.Save(&filter); err != nil {
+			return fmt.Errorf("build filter of bucket %d: %w", bucket, err)
+		}
+	}
+
+	h := indexHeader{Version: indexVersion, Bucket: bucket, Filter: uint64(filter.Len()), Firsts: uint64(len(records))}
+	copy(h.Magic[:], indexMagic)
+	for i, s := range keys.search {
+		h.Search[i] = uint64(len(s))
+	}
+	h.Sum = h.checksum(filter.Bytes())
+	return writeSynced(indexPath(dir, bucket), func(w io.Writer) error {
+		if err := binary.Write(w, binary.LittleEndian, h); err != nil {
+			return err
+		}
+		if _, err := w.Write(filter.Bytes()); err != nil {
+			return err
+		}
+		var b []byte
+		for _, r := range records {
+			b = append(b[:0], r.sum[:]...)
+			b = binary.LittleEndian.AppendUint32(b, r.seq)
+			b = binary.LittleEndian.AppendUint32(b, r.at)
+			b = binary.LittleEndian.AppendUint32(b, r.check)
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		for _, s := range keys.search {
+			sorted := slices.Clone(s)
+			slices.Sort(sorted)
+			for _, k := range sorted {
+				b = binary.LittleEndian.AppendUint64(b[:0], k)
+				if _, err := w.Write(b); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// filterKey is what the membership filter holds of a dedupe key: its first 64 bits, in the order that the keys sort by.
+func filterKey(sum [16]byte) uint64 { return binary.BigEndian.Uint64(sum[:8]) }
+
+var errBadIndex = errors.New("the index file is damaged or of another version")
+
+// openIndex maps the index file of a bucket. It returns an error that wraps os.ErrNotExist or errBadIndex when there is none to use.
+func openIndex(dir string, bucket uint32) (*index, error) {
+	f, err := os.Open(indexPath(dir, bucket))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()                                            // the mapping stays
+	if info, err := f.Stat(); err != nil || info.Size() == 0 { // nothing cannot be mapped
+		return nil, fmt.Errorf("index of bucket %d: %w", bucket, errors.Join(errBadIndex, err))
+	}
+	m, err := mmap.Map(f, mmap.RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("map index of bucket %d: %w", bucket, err)
+	}
+	x, err := readIndex(m, bucket)
+	if err != nil {
+		_ = m.Unmap() // the first error says more
+		return nil, fmt.Errorf("index of bucket %d: %w", bucket, err)
+	}
+	return x, nil
+}
+
+func readIndex(m mmap.MMap, bucket uint32) (*index, error) {
+	var h indexHeader
+	size := binary.Size(h)
+	if len(m) < size {
+		return nil, errBadIndex
+	}
+	if err := binary.Read(bytes.NewReader(m[:size]), binary.LittleEndian, &h); err != nil {
+		return nil, err
+	}
+	if string(h.Magic[:]) != indexMagic || h.Version != indexVersion || h.Bucket != bucket {
+		return nil, errBadIndex
+	}
+	x := &index{file: m}
+	rest := []byte(m[size:])
+	short := false
+	take := func(n uint64) []byte {
+		if n > uint64(len(rest)) {
+			short = true
+			return nil
+		}
+		b := rest[:n]
+		rest = rest[n:]
+		return b
+	}
+	filter := take(h.Filter)
+	if short || h.checksum(filter) != h.Sum {
+		return nil, errBadIndex
+	}
+	if len(filter) > 0 {
+		var err error
+		if x.filter, err = xorfilter.LoadBinaryFuse[uint16](bytes.NewReader(filter)); err != nil {
+			return nil, fmt.Errorf("%w: %w", errBadIndex, err)
+		}
+	}
+	x.firsts = take(h.Firsts * firstBytes)
+	for i, n := range h.Search {
+		x.search[i] = take(n * 8)
+	}
+	if short || len(rest) != 0 {
+		return nil, errBadIndex
+	}
+	return x, nil
+}
+
+// Close unmaps the file. Whoever asks afterwards finds nothing.
+func (x *index) Close() error {
+	x.filter, x.firsts, x.search = nil, nil, [searchKinds][]byte{}
+	if x.file == nil {
+		return nil
+	}
+	return x.file.Unmap()
+}
+
+// first finds a dedupe key's first event.
+func (x *index) first(sum [16]byte) (first, bool) {
+	if x.filter == nil || !x.filter.Contains(filterKey(sum)) {
+		return first{}, false
+	}
+	n := len(x.firsts) / firstBytes
+	i := sort.Search(n, func(i int) bool {
+		return bytes.Compare(x.firsts[i*firstBytes:i*firstBytes+16], sum[:]) >= 0
+	})
+	if i == n || !bytes.Equal(x.firsts[i*firstBytes:i*firstBytes+16], sum[:]) {
+		return first{}, false
+	}
+	b := x.firsts[i*firstBytes+16:]
+	return first{
+		seq: binary.LittleEndian.Uint32(b), at: binary.LittleEndian.Uint32(b[4:]), check: binary.LittleEndian.Uint32(b[8:]),
+	}, true
+}
+
+// find appends to seqs the sequences below before that carry the search key, newest first, at most limit of them.
+func (x *index) find(kind int, value string, before uint32, limit int) []uint32 {
+	keys := x.search[kind]
+	at := func(i int) uint64 { return binary.LittleEndian.Uint64(keys[i*8:]) }
+	low, high := searchKey(value, 0), searchKey(value, before)
+	end := sort.Search(len(keys)/8, func(i int) bool { return at(i) >= high })
+	var seqs []uint32
+	for i := end - 1; i >= 0 && at(i) >= low && len(seqs) < limit; i-- {
+		seqs = append(seqs, uint32(at(i)&(1<<searchSeqBits-1)))
+	}
+	return seqs
+}
+
+// findOpen is find over the keys of a bucket without an index, which lie in order of sequence: one pass back from before.
+func findOpen(keys []uint64, value string, before uint32, limit int) []uint32 {
+	const seqMask = 1<<searchSeqBits - 1
+	low := searchKey(value, 0)
+	end := sort.Search(len(keys), func(i int) bool { return keys[i]&seqMask >= uint64(before) })
+	var seqs []uint32
+	for i := end - 1; i >= 0 && len(seqs) < limit; i-- {
+		if keys[i]&^seqMask == low {
+			seqs = append(seqs, uint32(keys[i]&seqMask))
+		}
+	}
+	return seqs
+}
+
+// writeSynced writes a file beside path, syncs it, renames it into place and syncs the folder:
+// path is never half written.
+func writeSynced(path string, write func(io.Writer) error) (err error) {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("%w: %w", carom.ErrUnavailable, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()      // the first error says more
+			_ = os.Remove(tmp) // best effort: the next build overwrites it
+		}
+	}()
+	w := bufio.NewWriterSize(f, 256<<10)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}

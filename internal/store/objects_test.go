@@ -1,0 +1,109 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"carom"
+)
+
+func TestObjectsComeBackAsTheyWere(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := open(t, dir, Options{})
+	want := carom.Objects{
+		Publishers: []carom.Publisher{{Name: "acme", Title: "Acme Games"}},
+		Apps:       []carom.App{{Name: "app", Title: "The app", Publisher: "acme"}, {Name: "game"}},
+		Sources: []carom.Source{{App: "app", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser, Template: "?uid={ymid}",
+			EventTypes: map[string]carom.EventType{"imp": carom.Impression}, DedupeWindow: 40 * 24 * time.Hour, RepeatWindow: time.Minute,
+			Secrets: []carom.SecretSum{{Sum: [32]byte{1, 2, 3}, NotAfter: noon}}}},
+		Endpoints: []carom.Endpoint{
+			{App: "app", Name: "backend", URL: "https://publisher.example/{ymid}", Method: "POST", Headers: []carom.Field{{Name: "X-A", Value: "{zone_id}"}},
+				Filter: carom.Filter{Values: []carom.RewardEventType{carom.Valued, carom.ValueEmpty}}, Success: carom.SuccessRule{Contains: "ok"},
+				Schedule: []time.Duration{time.Second, time.Minute}, Deadline: time.Hour, Rate: 12.5, Concurrency: 7, Once: true, Paused: true, AllowPrivate: true,
+				SigningSecrets: []carom.SigningSecret{{Key: "whsec_newer-than-the-other"}, {Key: "whsec_older-than-the-other", NotAfter: noon}}},
+			{App: "game", Name: "backend", URL: "https://publisher.example/game"},
+		},
+	}
+	given := append([]carom.Endpoint(nil), want.Endpoints...)
+	got, err := s.SetObjects(t.Context(), want)
+	if err != nil {
+		t.Fatalf("SetObjects: %v", err)
+	}
+	if diff := cmp.Diff(given, want.Endpoints); diff != "" {
+		t.Errorf("SetObjects changed what it was given (-before +after):\n%s", diff)
+	}
+	want.Endpoints = append([]carom.Endpoint(nil), given...)
+	want.Endpoints[0].No, want.Endpoints[1].No = 1, 2
+	// Masked compares as what it is, but prints as stars.
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("SetObjects (-want +got):\n%s", diff)
+	}
+	stop()
+	s, _ = open(t, dir, Options{})
+	got, err = s.Objects(t.Context())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("Objects after reopening (-want +got), %v:\n%s", err, diff)
+	}
+	text, err := json.Marshal(got.Endpoints)
+	if err != nil || strings.Contains(string(text), "whsec_") {
+		t.Errorf("JSON of an endpoint shows its signing secrets, or %v: %s", err, text)
+	}
+	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "whsec_") {
+		t.Errorf("printing endpoints shows their signing secrets: %s", text)
+	}
+	if got := s.longestWindow(); got != 40*24*time.Hour {
+		t.Errorf("longestWindow = %s after reopening, want the source's 40 days", got)
+	}
+}
+
+func TestEndpointNumbersAreNeverReused(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := open(t, dir, Options{})
+	set := func(names ...string) map[string]int {
+		t.Helper()
+		var o carom.Objects
+		for _, name := range names {
+			o.Endpoints = append(o.Endpoints, carom.Endpoint{App: "app", Name: name, No: 77}) // a given number means nothing
+		}
+		o, err := s.SetObjects(t.Context(), o)
+		if err != nil {
+			t.Fatalf("SetObjects: %v", err)
+		}
+		numbers := map[string]int{}
+		for _, e := range o.Endpoints {
+			numbers[e.Name] = e.No
+		}
+		return numbers
+	}
+	want := func(got, want map[string]int) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("numbers (-want +got):\n%s", diff)
+		}
+	}
+	want(set("a", "b"), map[string]int{"a": 1, "b": 2})
+	want(set("b", "c", "a"), map[string]int{"a": 1, "b": 2, "c": 3})
+	want(set("a"), map[string]int{"a": 1})
+	want(set("c", "b", "a"), map[string]int{"a": 1, "c": 4, "b": 5})
+	want(set(), map[string]int{})
+	stop()
+	s, _ = open(t, dir, Options{})
+	want(set("a", "c"), map[string]int{"a": 6, "c": 7})
+
+	// Two of one name are refused as a whole, and use up nothing that is seen.
+	_, err := s.SetObjects(t.Context(), carom.Objects{Endpoints: []carom.Endpoint{{App: "app", Name: "x"}, {App: "app", Name: "x"}}})
+	if !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("SetObjects with one name twice: %v, want carom.ErrConflict", err)
+	}
+	o, err := s.Objects(t.Context())
+	if err != nil || len(o.Endpoints) != 2 || o.Endpoints[0].No != 6 {
+		t.Errorf("Objects after a refused change = %+v, %v, want what was there", o.Endpoints, err)
+	}
+	accept(t, s, submission("a", noon)) // the commit that held the refused change was not lost
+}

@@ -1,0 +1,348 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"carom"
+)
+
+const eventColumns = `seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var, telegram_id, price,
+	external_id, fields, flags, held, strength, endpoints, method, path, query, content_type, headers, body, client`
+
+// scanEvent reads a row of eventColumns. The second result is the numbers of its endpoints.
+func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event, string, error) {
+	var ev carom.Event
+	var seq uint32
+	var at int64
+	var price sql.NullInt64
+	var fields, headers sql.NullString
+	var endpoints, client string
+	r := &ev.Received
+	if err := scan(&seq, &at, &ev.App, &ev.Source, &ev.Network, &ev.Type, &ev.Value, &ev.YMID, &ev.ZoneID, &ev.SubZoneID, &ev.RequestVar,
+		&ev.TelegramID, &price, &ev.ExternalID, &fields, &ev.Flags, &ev.Held, &ev.Strength, &endpoints, &r.Method, &r.Path, &r.RawQuery,
+		&r.ContentType, &headers, &r.Body, &client); err != nil {
+		return nil, "", translate(err)
+	}
+	ev.ID = carom.NewEventID(s.inc, carom.Ref{Bucket: bucket, Seq: seq})
+	ev.At = time.UnixMilli(at).UTC()
+	ev.Price = carom.Price{Nanos: carom.Nanos(price.Int64), Set: price.Valid}
+	r.At = ev.At
+	var err error
+	if ev.Fields, err = parseFields(fields); err != nil {
+		return nil, "", err
+	}
+	if r.Header, err = parseFields(headers); err != nil {
+		return nil, "", err
+	}
+	r.Client = parseClient(client)
+	return &ev, endpoints, nil
+}
+
+func parseFields(text sql.NullString) ([]carom.Field, error) {
+	if !text.Valid {
+		return nil, nil
+	}
+	var pairs [][2]string
+	if err := json.Unmarshal([]byte(text.String), &pairs); err != nil {
+		return nil, fmt.Errorf("stored fields: %w", err)
+	}
+	fields := make([]carom.Field, len(pairs))
+	for i, p := range pairs {
+		fields[i] = carom.Field{Name: p[0], Value: p[1]}
+	}
+	return fields, nil
+}
+
+func parseClient(text string) netip.Addr {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{} // none was known
+	}
+	return addr
+}
+
+// eventAt reads one event and the numbers of its endpoints. It returns carom.ErrNotFound when its bucket or it is not there.
+func (s *Store) eventAt(ctx context.Context, db *sql.DB, ref carom.Ref) (*carom.Event, string, error) {
+	if ref.Node != 0 || !s.readable(ref.Bucket) {
+		return nil, "", errBucketGone
+	}
+	row := db.QueryRowContext(ctx, fmt.Sprintf(`SELECT %s FROM events_%d WHERE seq = ?`, eventColumns, ref.Bucket), ref.Seq)
+	ev, endpoints, err := s.scanEvent(ref.Bucket, row.Scan)
+	return ev, endpoints, s.readErr(ref.Bucket, err)
+}
+
+// readErr gives an error of reading a bucket's tables its kind: when the bucket is going, they may be missing in the middle
+// of a read, and that is carom.ErrNotFound.
+func (s *Store) readErr(bucket uint32, err error) error {
+	if err != nil && !s.readable(bucket) {
+		return fmt.Errorf("%w: %w", errBucketGone, err)
+	}
+	return translate(err)
+}
+
+var errBucketGone = fmt.Errorf("its time bucket is gone: %w", carom.ErrNotFound)
+
+// readable is bucketExists for goroutines other than the committer.
+func (s *Store) readable(number uint32) bool {
+	s.searchMu.RLock()
+	open := s.open.number
+	s.searchMu.RUnlock()
+	if number == open {
+		return true
+	}
+	for _, b := range *s.closed.Load() {
+		if b.number == number {
+			return b.readable()
+		}
+	}
+	return false
+}
+
+// readableBuckets lists the buckets that have rows, newest first.
+func (s *Store) readableBuckets() []uint32 {
+	s.searchMu.RLock()
+	numbers := []uint32{s.open.number}
+	closed := *s.closed.Load()
+	s.searchMu.RUnlock()
+	for i := len(closed) - 1; i >= 0; i-- {
+		if closed[i].readable() && closed[i].number != numbers[0] {
+			numbers = append(numbers, closed[i].number)
+		}
+	}
+	return numbers
+}
+
+// Events returns the events that f selects, newest first. It returns carom.ErrInvalid when the cursor is not an event id.
+func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error) {
+	f.Limit = pageSize(f.Limit)
+	before := carom.Ref{Bucket: math.MaxUint32}
+	if f.Before != "" {
+		inc, ref, err := f.Before.Place()
+		if err != nil || inc != s.inc {
+			return nil, fmt.Errorf("before: %w", carom.Invalid("before", "%q is not the id of an event of this data folder", f.Before))
+		}
+		before = ref
+	}
+	var out []*carom.Event
+	for _, bucket := range s.readableBuckets() {
+		if bucket > before.Bucket {
+			continue
+		}
+		end := uint32(1<<searchSeqBits - 1)
+		if bucket == before.Bucket {
+			end = before.Seq
+		}
+		events, err := s.bucketEvents(ctx, bucket, f, end, f.Limit-len(out))
+		if errors.Is(err, errBucketGone) {
+			continue // since the list of buckets was made
+		}
+		if err != nil {
+			return nil, fmt.Errorf("search events: %w", err)
+		}
+		if out = append(out, events...); len(out) >= f.Limit {
+			break
+		}
+	}
+	return out, nil
+}
+
+func pageSize(n int) int {
+	if n <= 0 {
+		return 50
+	}
+	return min(n, 1000)
+}
+
+// searchKind picks the most selective search key that f has.
+func searchKind(f carom.EventFilter) (kind int, value string, ok bool) {
+	switch {
+	case f.YMID != "":
+		return searchYMID, f.YMID, true
+	case f.User != "":
+		return searchUser, f.User, true
+	case f.Zone != "":
+		return searchZone, f.Zone, true
+	}
+	return 0, "", false
+}
+
+// bucketEvents finds the bucket's events before end that f selects, newest first.
+func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFilter, end uint32, limit int) ([]*carom.Event, error) {
+	where, args := []string{"seq < ?"}, []any{end}
+	for column, value := range map[string]string{"app": f.App, "source": f.Source, "ymid": f.YMID, "telegram_id": f.User, "zone_id": f.Zone} {
+		if value != "" {
+			where = append(where, column+" = ?")
+			args = append(args, value)
+		}
+	}
+	kind, value, indexed := searchKind(f)
+	if !indexed {
+		return s.queryEvents(ctx, bucket, where, args, limit)
+	}
+	var out []*carom.Event
+	for len(out) < limit {
+		// Hits are few and may be false or fail another filter: go on in steps until there are enough.
+		const step = 200
+		seqs := s.findSeqs(bucket, kind, value, end, step)
+		if len(seqs) == 0 {
+			break
+		}
+		end = seqs[len(seqs)-1]
+		marks := strings.TrimSuffix(strings.Repeat("?,", len(seqs)), ",")
+		in, inArgs := append(where[:len(where):len(where)], "seq IN ("+marks+")"), args[:len(args):len(args)]
+		for _, seq := range seqs {
+			inArgs = append(inArgs, seq)
+		}
+		events, err := s.queryEvents(ctx, bucket, in, inArgs, limit-len(out))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, events...)
+		if len(seqs) < step {
+			break
+		}
+	}
+	return out, nil
+}
+
+// findSeqs asks the bucket's index, or the keys in memory while it has none.
+func (s *Store) findSeqs(bucket uint32, kind int, value string, before uint32, limit int) []uint32 {
+	s.searchMu.RLock()
+	if bucket == s.open.number {
+		keys := s.open.keys.search[kind] // only ever appended to: this much of it does not change
+		s.searchMu.RUnlock()
+		return findOpen(keys, value, before, limit)
+	}
+	defer s.searchMu.RUnlock()
+	for _, b := range *s.closed.Load() {
+		if b.number != bucket {
+			continue
+		}
+		if b.index != nil {
+			return b.index.find(kind, value, before, limit)
+		}
+		return findOpen(b.keys.search[kind], value, before, limit)
+	}
+	return nil
+}
+
+func (s *Store) queryEvents(ctx context.Context, bucket uint32, where []string, args []any, limit int) ([]*carom.Event, error) {
+	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM events_%d WHERE %s ORDER BY seq DESC LIMIT %d`,
+		eventColumns, bucket, strings.Join(where, " AND "), limit), args...)
+	if err != nil {
+		return nil, s.readErr(bucket, err)
+	}
+	defer rows.Close()
+	var out []*carom.Event
+	for rows.Next() {
+		ev, _, err := s.scanEvent(bucket, rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ev)
+	}
+	return out, translate(rows.Err())
+}
+
+// Story returns everything that is known about an event. It returns carom.ErrNotFound when it is not there, carom.ErrInvalid
+// when id is not an event id.
+func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, error) {
+	inc, ref, err := id.Place()
+	if err != nil {
+		return nil, err
+	}
+	if inc != s.inc {
+		return nil, fmt.Errorf("event %s is of another data folder: %w", id, carom.ErrNotFound)
+	}
+	ev, endpoints, err := s.eventAt(ctx, s.r, ref)
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w", id, err)
+	}
+	story := &carom.Story{Event: ev}
+	names, err := s.endpointNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for ordinal, text := range strings.Fields(endpoints) {
+		no, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Errorf("event %s: endpoints %q: %w", id, endpoints, err)
+		}
+		d, err := s.deliveryStory(ctx, ref, no, ordinal)
+		if err != nil {
+			return nil, fmt.Errorf("event %s: %w", id, err)
+		}
+		d.Endpoint = names[no]
+		if d.Endpoint == "" {
+			d.Endpoint = "#" + text
+		}
+		story.Deliveries = append(story.Deliveries, *d)
+	}
+	return story, nil
+}
+
+func (s *Store) deliveryStory(ctx context.Context, ref carom.Ref, endpoint, ordinal int) (*carom.DeliveryStory, error) {
+	d := &carom.DeliveryStory{ID: carom.NewDeliveryID(s.inc, ref, ordinal), State: carom.Pending}
+	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT id, at, took_us, state, due_at, reason, flags, method, url, sent, status, answer
+		FROM outcomes_%d WHERE id BETWEEN ? AND ? ORDER BY id`, ref.Bucket), outcomeID(ref.Seq, ordinal, 0), outcomeID(ref.Seq, ordinal, 1<<16-1))
+	if err != nil {
+		return nil, s.readErr(ref.Bucket, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		a := carom.Attempt{Delivery: d.ID}
+		var id, at, took, due int64
+		var answer []byte
+		if err := rows.Scan(&id, &at, &took, &a.State, &due, &a.Reason, &a.Flags, &a.Method, &a.URL, &a.Sent, &a.Status, &answer); err != nil {
+			return nil, translate(err)
+		}
+		_, _, a.Number = splitOutcomeID(id)
+		a.At, a.Took, a.Answer = time.UnixMilli(at).UTC(), time.Duration(took)*time.Microsecond, string(answer)
+		if due != 0 {
+			a.Due = time.UnixMilli(due).UTC()
+		}
+		d.Attempts = append(d.Attempts, a)
+		d.State = a.State
+	}
+	if err := rows.Err(); err != nil {
+		return nil, translate(err)
+	}
+	var due int64
+	switch err := s.r.QueryRowContext(ctx, `SELECT due_at FROM due WHERE endpoint = ? AND event = ? AND ordinal = ?`,
+		endpoint, int64(ref.Uint64()), ordinal).Scan(&due); {
+	case err == nil:
+		d.State, d.Due = carom.Pending, time.UnixMilli(due).UTC()
+	case !errors.Is(err, sql.ErrNoRows):
+		return nil, translate(err)
+	}
+	return d, nil
+}
+
+// Backlogs returns what waits in the due table, per endpoint that has something waiting.
+func (s *Store) Backlogs(ctx context.Context) ([]carom.Backlog, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT endpoint, count(*), min(accepted_at), min(due_at) FROM due GROUP BY endpoint`)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var out []carom.Backlog
+	for rows.Next() {
+		var b carom.Backlog
+		var oldest, due int64
+		if err := rows.Scan(&b.Endpoint, &b.Waiting, &oldest, &due); err != nil {
+			return nil, translate(err)
+		}
+		b.Oldest, b.NextDue = time.UnixMilli(oldest).UTC(), time.UnixMilli(due).UTC()
+		out = append(out, b)
+	}
+	return out, translate(rows.Err())
+}

@@ -1,0 +1,298 @@
+// Package store keeps everything that carom must not lose, and is the only package that speaks SQL.
+//
+// One goroutine, the committer, writes: it takes whatever has queued while its last commit ran, decides which events are
+// copies, appends, commits, syncs, and only then answers. Accepts, refusals, outcomes of attempts and changes of objects
+// share commits. Reads run on connections of their own and never wait for it.
+//
+// The store promises that what [Store.Accept] acknowledged survives a crash or power cut at any moment, that within its
+// window a dedupe key has one event, and that every delivery of an accepted event is delivered, recorded as ended, or handed
+// out again after a restart. It does not promise that a delivery is attempted only once: see docs/decisions/0001-engine.md.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"carom"
+)
+
+// Options are the settings of a store. The zero value of a field means its default.
+type Options struct {
+	BucketEvents        int           // events after which a bucket closes; 2,000,000
+	BucketAge           time.Duration // age at which it closes; 24 h
+	Retention           time.Duration // of events, their attempts, refused postbacks; 30 days
+	UnverifiedRetention time.Duration // of the unverified sample; 7 days
+	CountRetention      time.Duration // of counts; 400 days
+	MaxQueue            int           // submissions that may wait for a commit; 16,384
+	CacheMB             int           // page cache of the writing connection; 16
+	Clock               func() time.Time
+	Log                 *slog.Logger
+
+	markEvery int // see markEvery; tests store it more often
+}
+
+func (o Options) withDefaults() Options {
+	set(&o.BucketEvents, 2_000_000)
+	set(&o.BucketAge, 24*time.Hour)
+	set(&o.Retention, 30*24*time.Hour)
+	set(&o.UnverifiedRetention, 7*24*time.Hour)
+	set(&o.CountRetention, 400*24*time.Hour)
+	set(&o.MaxQueue, 16_384)
+	set(&o.CacheMB, 16)
+	set(&o.markEvery, markEvery)
+	o.BucketEvents = min(o.BucketEvents, MaxBucketEvents)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func set[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+// Store is an open data folder. All methods are safe for concurrent use; those that write need [Store.Run] to be running.
+type Store struct {
+	dir  string
+	opts Options
+	log  *slog.Logger
+	lock *flock.Flock
+	inc  carom.Incarnation
+
+	w     *writer // the committer's
+	check *writer // the checkpointer's
+	r     *sql.DB // of searches, stories and reports
+	lanes *sql.DB // of claims, which a long search must not hold up
+
+	queue  queue
+	claims claims
+	stats  Stats
+
+	// The committer alone uses these.
+	open        *openBucket
+	st          *statements
+	counts      *counts
+	mark        mark
+	storedMark  uint64
+	unsavedMark int // commits since the mark was stored
+
+	closed  atomic.Pointer[[]*closedBucket] // in order of number; replaced as a whole by the committer and the janitor under sealMu
+	sealMu  sync.Mutex                      // guards replacing closed and apiKeys
+	sealed  chan struct{}                   // the committer sends when there is a bucket to seal; capacity 1
+	houseMu sync.Mutex                      // held while buckets are sealed or dropped: one at a time
+
+	// searchMu guards the headers of open.keys.search and the field open itself against readers, and readers of an index
+	// against its unmapping.
+	searchMu sync.RWMutex
+
+	finishLog atomic.Bool  // the checkpointer asks the committer to carry over the last pages
+	windows   atomic.Int64 // the longest dedupe window of any source, in nanoseconds
+
+	apiKeys    atomic.Pointer[map[[32]byte]carom.APIKey]
+	unverified unverified
+	recovered  Recovered
+
+	closing  sync.Once
+	closeErr error // of closing; set once
+}
+
+// Stats are counters of the store since it was opened.
+type Stats struct {
+	Commits     atomic.Int64
+	Syncs       atomic.Int64 // commits and checkpoints that waited for the disk
+	Failed      atomic.Int64 // commits that failed and were rolled back
+	Events      atomic.Int64
+	Duplicates  atomic.Int64
+	Attempts    atomic.Int64
+	Queued      atomic.Int64 // gauge: submissions waiting
+	Checkpoints atomic.Int64
+}
+
+// Stats returns the store's counters; they go on counting.
+func (s *Store) Stats() *Stats { return &s.stats }
+
+// Recovered is what opening a data folder found.
+type Recovered struct {
+	Buckets     int // kept
+	Events      int // in the open bucket
+	Pending     int // deliveries that lived in memory only when the process ended: due now
+	Interrupted int // deliveries that must not be repeated and may have been sent: ended as dead
+	Rebuilt     int // indexes that were missing or damaged
+	Took        time.Duration
+}
+
+// Recovered says what [Open] found.
+func (s *Store) Recovered() Recovered { return s.recovered }
+
+// Incarnation returns the number of this data folder's life.
+func (s *Store) Incarnation() carom.Incarnation { return s.inc }
+
+// Dir returns the data folder.
+func (s *Store) Dir() string { return s.dir }
+
+const databaseFile = "carom.db"
+
+// Open opens the data folder dir, making it when it does not exist, and recovers what a crash left behind. It starts
+// nothing: call [Store.Run], then [Store.Close].
+//
+// It returns carom.ErrConflict when another process uses the folder, carom.ErrInvalid when it was written by a newer
+// version, and carom.ErrUnavailable when it cannot be read or written.
+func Open(dir string, opts Options) (_ *Store, err error) {
+	began := time.Now()
+	s := &Store{dir: dir, opts: opts.withDefaults(), counts: newCounts(), sealed: make(chan struct{}, 1)}
+	s.log = s.opts.Log
+	s.queue.init(s.opts.MaxQueue)
+	s.claims.init()
+	s.unverified.init()
+	s.closed.Store(&[]*closedBucket{})
+	defer func() {
+		if err != nil {
+			_ = s.Close() // the first error says more
+		}
+	}()
+	if err := makeFolder(dir); err != nil {
+		return nil, fmt.Errorf("data folder: %w: %w", carom.ErrUnavailable, err)
+	}
+	if err := s.takeLock(); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, databaseFile)
+	if err := makePrivate(path); err != nil {
+		return nil, fmt.Errorf("data folder %s cannot be written: %w: %w", dir, carom.ErrUnavailable, err)
+	}
+	if s.w, err = openWriter(path, s.opts.CacheMB); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := migrate(s.w); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.check, err = openWriter(path, 1); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if s.r, err = openReader(path, 4); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if s.lanes, err = openReader(path, 2); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := s.load(); err != nil {
+		return nil, fmt.Errorf("recover %s: %w", path, err)
+	}
+	s.recovered.Took = time.Since(began)
+	return s, nil
+}
+
+// takeLock makes this process the only one that uses the folder. The lock is the operating system's: it ends with the process.
+func (s *Store) takeLock() error {
+	lock := flock.New(filepath.Join(s.dir, "carom.lock"))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("data folder %s cannot be written: %w: %w", s.dir, carom.ErrUnavailable, err)
+	}
+	if !ok {
+		return fmt.Errorf("data folder %s is in use by another carom: stop that one, or choose another folder with --data: %w", s.dir, carom.ErrConflict)
+	}
+	s.lock = lock
+	return nil
+}
+
+// makeFolder makes dir and the folders above it, so that their names survive a power cut.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(filepath.Clean(dir))
+	if parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// makePrivate makes an empty database that only its owner can read, as it will hold signing secrets. SQLite gives the files
+// beside it the same mode.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Close releases the folder. Call it after Run has returned; twice is safe. What still waits for a commit is refused.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closeErr = s.closeAll() })
+	return s.closeErr
+}
+
+func (s *Store) closeAll() error {
+	s.abandon(&batch{}, errClosed)
+	var errs []error
+	for _, db := range []*sql.DB{s.lanes, s.r} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	s.st.Close()
+	for _, w := range []*writer{s.check, s.w} {
+		if w != nil {
+			errs = append(errs, w.Close())
+		}
+	}
+	closed := *s.closed.Swap(&[]*closedBucket{})
+	s.searchMu.Lock() // a search may still be running
+	for _, b := range closed {
+		if b.index != nil {
+			errs = append(errs, b.index.Close())
+		}
+	}
+	s.searchMu.Unlock()
+	if s.lock != nil {
+		errs = append(errs, s.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// newIncarnation makes a number that grows with time: 32 bits of seconds since 2020 and 8 random ones.
+func newIncarnation(now time.Time) carom.Incarnation {
+	var b [8]byte
+	_, _ = rand.Read(b[7:]) // crypto/rand never fails
+	since := uint64(max(now.Unix()-1_577_836_800, 1))
+	return carom.Incarnation(since<<8 | binary.BigEndian.Uint64(b[:]))
+}
+
+// Run commits, checkpoints and keeps house until ctx ends; then it commits what is queued and returns. Nothing is accepted
+// after that.
+func (s *Store) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.keepCheckpoints(inner) })
+	wg.Go(func() { s.keepHouse(inner) })
+	s.commitUntil(ctx)
+	cancel()
+	wg.Wait()
+	return s.finalCheckpoint()
+}
