@@ -28,6 +28,7 @@ check: ## everything that is judged without running the code: format, vet, linte
 
 test-crash: build ## kill the server 50 times under load; nothing acknowledged may be missing
 	go run ./bench/crash -kills 50 -rate 2000
+	go run ./bench/powercut
 
 bench: build ## measure against a bare handler and a bare forwarder; bench/out/latest.json
 	go run ./bench

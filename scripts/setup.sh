@@ -72,9 +72,21 @@ check_cc() {
 # need_cc: the race detector is linked by a C compiler.
 need_cc() { need check_cc "a C compiler" "tests run without the race detector" gcc libc6-dev; }
 
+check_php() { have php; }
+
+# need_php: the line of PHP that checks a signed postback is run by PHP itself.
+need_php() { need check_php "PHP" "the documented PHP line is not run" php-cli; }
+
+check_strace() { [ "$(uname -s)" != Linux ] || have strace; }
+
+# need_strace: the power-cut test replays what it recorded.
+need_strace() { need check_strace "strace" "the power-cut test does not run" strace; }
+
 need_all() {
 	need_go
 	need_cc || true
+	need_php || true
+	need_strace || true
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
