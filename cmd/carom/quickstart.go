@@ -91,7 +91,8 @@ func (c *cli) quickstart(ctx context.Context, q quickstart) error {
 	}
 	yaml := q.yaml()
 	if have.File != "" {
-		return &exitError{exitProblem, fmt.Errorf("the objects come from %s and are read-only here. Add this to it:\n\n%s", have.File, yaml)}
+		_, _ = fmt.Fprint(c.out, yaml)
+		return &exitError{exitProblem, fmt.Errorf("the objects come from %s and are read-only here: add the lines above to it", have.File)}
 	}
 	_, _ = fmt.Fprintf(c.errOut, "\nThis is put in force:\n\n%s\n", indent(yaml))
 	if !q.yes {
