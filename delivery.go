@@ -88,18 +88,21 @@ type Receipt struct {
 	ID        EventID // of the first one, when this is a copy
 	Duplicate bool
 	Conflict  bool   // the copy disagrees with the first in amount or user
+	Late      bool   // the copy came more than an hour after the first: no network repeats that late, so ids repeat
 	Ticket    uint64 // for the deliveries that are direct, see [Delivery]
 }
 
 // Claim asks the store for deliveries of one endpoint that wait in the due table. What is claimed is not handed out again
 // until an attempt is recorded for it or it is released.
 //
-// Either DueBy is set: those due by then, the soonest first. Or InOrder is: those after the Cursor in order of acceptance,
-// whenever they are due, if they were scheduled before ScheduledBefore and wait since before SinceBefore (zero: always).
+// Without InOrder they come the soonest due first: those due after DueAfter (zero: ever) and by DueBy. With InOrder they come
+// in order of acceptance, those after the Cursor, if they are due by DueBy, were scheduled before ScheduledBefore, and wait
+// since before SinceBefore (each of them zero: whenever).
 type Claim struct {
 	Endpoint        int
 	Limit           int
 	DueBy           time.Time
+	DueAfter        time.Time
 	InOrder         bool
 	Cursor          uint64
 	ScheduledBefore time.Time

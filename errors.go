@@ -26,14 +26,14 @@ type FieldError struct {
 }
 
 func (e *FieldError) Error() string {
-	where := e.Field
+	text := e.Message
+	if e.Field != "" {
+		text = e.Field + ": " + text
+	}
 	if e.Line > 0 {
-		where = fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Field)
+		text = fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, text)
 	}
-	if where == "" {
-		return e.Message
-	}
-	return where + ": " + e.Message
+	return text
 }
 
 // Unwrap makes a FieldError an ErrInvalid.

@@ -19,6 +19,8 @@ func TestFieldError(t *testing.T) {
 			`url: the scheme "ftp" is not http or https: use one of them`},
 		{"from a file", &carom.FieldError{File: "carom.yaml", Line: 7, Column: 3, Field: "endpoints.backend.url", Message: "is missing: add it"},
 			"carom.yaml:7:3: endpoints.backend.url: is missing: add it"},
+		{"from a file, of no field", &carom.FieldError{File: "carom.yaml", Line: 1, Column: 1, Message: "is not YAML"},
+			"carom.yaml:1:1: is not YAML"},
 		{"of the whole input", &carom.FieldError{Message: "is not YAML"}, "is not YAML"},
 	}
 	for _, tt := range tests {

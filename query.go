@@ -120,3 +120,9 @@ const (
 	ScopeRead   Scope = "read"   // read everything but secrets
 	ScopeAdmin  Scope = "admin"  // everything
 )
+
+// Trouble says since when the store cannot store anything, and why: a full disk, most often. The zero value means that it can.
+type Trouble struct {
+	Since  time.Time
+	Reason string
+}

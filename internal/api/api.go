@@ -37,6 +37,8 @@ type Store interface {
 	CreateKey(ctx context.Context, key carom.APIKey) error
 	// DeleteKey returns carom.ErrNotFound when there is no such key.
 	DeleteKey(ctx context.Context, id string) error
+	// Trouble says since when nothing can be stored, if so.
+	Trouble() carom.Trouble
 	// KeyBySum finds a key by the SHA-256 of its text, from memory.
 	KeyBySum(sum [32]byte) (carom.APIKey, bool)
 }

@@ -35,6 +35,7 @@ type fakeStore struct {
 	ended      []carom.DeliveryCount
 	backlogs   []carom.Backlog
 	keys       []carom.APIKey
+	trouble    carom.Trouble
 	err        error
 
 	resent  []carom.DeliveryID
@@ -56,6 +57,8 @@ func (s *fakeStore) Events(_ context.Context, f carom.EventFilter) ([]*carom.Eve
 	}
 	return list, nil
 }
+
+func (s *fakeStore) Trouble() carom.Trouble { return s.trouble }
 
 func (s *fakeStore) Story(_ context.Context, id carom.EventID) (*carom.Story, error) {
 	for _, st := range s.stories {

@@ -57,6 +57,7 @@ type Item struct {
 // by the hour as well; counts of deliveries likewise, by endpoint and outcome.
 type facts struct {
 	Now            time.Time
+	Trouble        carom.Trouble // of the store
 	Objects        carom.Objects
 	Lanes          []carom.LaneState
 	Backlogs       []carom.Backlog
@@ -74,7 +75,7 @@ const soon = time.Hour
 func judge(f *facts) Status {
 	var items []Item
 	for _, check := range []func(*facts) []Item{
-		checkSetUp, checkLanes, checkEnded, checkSources, checkUnknownSenders,
+		checkStore, checkSetUp, checkLanes, checkEnded, checkSources, checkUnknownSenders,
 	} {
 		items = append(items, check(f)...)
 	}
@@ -119,6 +120,18 @@ func sentence(f *facts, st *Status) string {
 	return fmt.Sprintf("No money is being lost. In the last hour: %s accepted, %d delivered; %s, %s.",
 		plural(accepted, "event"), delivered,
 		plural(len(f.Objects.Sources), "source"), plural(len(f.Objects.Endpoints), "endpoint"))
+}
+
+// checkStore looks at whether anything can be stored at all.
+func checkStore(f *facts) []Item {
+	if f.Trouble.Since.IsZero() {
+		return nil
+	}
+	return []Item{{
+		Severity: LosingMoney, Subject: "the server", Since: f.Trouble.Since.UTC(), Fault: Ours,
+		What: "nothing can be stored, so every postback is answered with try later: " + f.Trouble.Reason,
+		Next: "free space on the disk of the data folder (df -h), or repair it; the server goes on by itself, and what was acknowledged is safe",
+	}}
 }
 
 // tally sums the counts that keep selects.

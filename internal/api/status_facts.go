@@ -22,7 +22,7 @@ func (s *service) getStatus(ctx context.Context, _ *struct{}) (*statusOut, error
 // facts gathers what the status is judged from, as far as the caller may see it.
 func (s *service) facts(ctx context.Context) (*facts, error) {
 	c, now := callerOf(ctx), s.now()
-	f := &facts{Now: now, Objects: visible(c, s.Objects.Objects()), Lanes: s.Lanes.Lanes()}
+	f := &facts{Now: now, Objects: visible(c, s.Objects.Objects()), Lanes: s.Lanes.Lanes(), Trouble: s.Store.Trouble()}
 	var err error
 	if f.Backlogs, err = s.Store.Backlogs(ctx); err != nil {
 		return nil, err

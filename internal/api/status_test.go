@@ -47,6 +47,9 @@ func TestJudge(t *testing.T) {
 		{"all is well", func(*facts) {}, OK, "", "", "", nil},
 		{"nothing is configured", func(f *facts) { f.Objects = carom.Objects{}; f.Hour, f.Day = nil, nil },
 			Attention, Attention, Configuration, "server", []string{"no source", "carom quickstart monetag"}},
+		{"nothing can be stored", func(f *facts) {
+			f.Trouble = carom.Trouble{Since: noon().Add(-time.Minute), Reason: "database or disk is full"}
+		}, LosingMoney, LosingMoney, Ours, "the server", []string{"disk is full", "free space"}},
 		{"nothing goes out", func(f *facts) { f.Objects.Endpoints = nil },
 			Attention, Attention, Configuration, "server", []string{"no endpoint"}},
 		{"a lane is open and nothing expires soon", func(f *facts) {

@@ -55,12 +55,13 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	ev.At = at
 	if ref, f, ok := s.lookup(&sub.Key, at); ok {
 		sub.Receipt = carom.Receipt{ID: carom.NewEventID(s.inc, ref), Duplicate: true, Conflict: f.check != sub.Key.Check}
+		sub.Receipt.Late = at.Unix()-int64(f.at) >= int64(lateAfter/time.Second)
 		outcome := carom.OutcomeDuplicate
 		switch {
+		case sub.Receipt.Late: // whether it agrees or not: another showing under the same ymid
+			outcome = carom.OutcomeDuplicateLate
 		case sub.Receipt.Conflict:
 			outcome = carom.OutcomeConflict
-		case at.Unix()-int64(f.at) >= int64(lateAfter/time.Second):
-			outcome = carom.OutcomeDuplicateLate
 		}
 		s.counts.event(ev, outcome, at)
 		return nil

@@ -234,18 +234,20 @@ func TestCopiesAreCountedByKind(t *testing.T) {
 	wantCopy(t, s, submission("a", noon.Add(59*time.Minute+59*time.Second)), a.Receipt.ID)
 	wantCopy(t, s, submission("a", noon.Add(time.Hour)), a.Receipt.ID)
 	wantCopy(t, s, submission("a", noon.Add(29*24*time.Hour)), a.Receipt.ID)
-	other := submission("a", noon.Add(2*time.Hour))
-	other.Key.Check = 7 // another amount or user
-	wantCopy(t, s, other, a.Receipt.ID)
-	if !other.Receipt.Conflict {
-		t.Errorf("receipt of a copy with another amount = %+v, want Conflict", other.Receipt)
+	for after, late := range map[time.Duration]bool{time.Minute: false, 2 * time.Hour: true} {
+		other := submission("a", noon.Add(after))
+		other.Key.Check = 7 // another amount or user
+		wantCopy(t, s, other, a.Receipt.ID)
+		if !other.Receipt.Conflict || other.Receipt.Late != late {
+			t.Errorf("receipt of a copy with another amount after %s = %+v, want Conflict, Late %v", after, other.Receipt, late)
+		}
 	}
 	held := submission("held", noon, later(1))
 	held.Event.Held, held.Targets = "unknown_value", nil
 	accept(t, s, held)
 	wantCopy(t, s, submission("held", noon, later(1)), held.Receipt.ID) // a held one claims its key
 	accept(t, s, submission("owed", noon, later(1)))
-	want := map[string]int64{carom.OutcomeUnmatched: 1, carom.OutcomeDuplicate: 2, carom.OutcomeDuplicateLate: 2, carom.OutcomeConflict: 1,
+	want := map[string]int64{carom.OutcomeUnmatched: 1, carom.OutcomeDuplicate: 2, carom.OutcomeDuplicateLate: 3, carom.OutcomeConflict: 1,
 		carom.OutcomeHeld: 1, carom.OutcomeAccepted: 1}
 	if diff := cmp.Diff(want, outcomes(t, s)); diff != "" {
 		t.Errorf("counts by outcome (-want +got):\n%s", diff)

@@ -103,7 +103,7 @@ func BenchmarkOpen(b *testing.B) {
 
 // typical is an event as Monetag sends it, about 300 bytes of request.
 func typical(i int, at time.Time) *carom.Submission {
-	sub := submission(fmt.Sprintf("%08x-5a3c-4b1e-9d2f-%012x", i*2654435761&0xffffffff, i), at)
+	sub := submission(fmt.Sprintf("%08x-5a3c-4b1e-9d2f-%012x", uint32(i)*2654435761, i), at)
 	ev := sub.Event
 	ev.TelegramID, ev.ZoneID, ev.RequestVar = fmt.Sprint(500_000_000+i%100_000), fmt.Sprint(8_790_478+i%20), "bonus-btn"
 	ev.Received.RawQuery = "ymid=" + ev.YMID + "&event_type=impression&reward_event_type=valued&zone_id=" + ev.ZoneID + "&sub_zone_id=8790999&telegram_id=" +

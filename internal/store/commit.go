@@ -86,9 +86,11 @@ func (s *Store) commitUntil(ctx context.Context) {
 		case err == nil && failing:
 			s.log.Info("commits succeed again")
 			failing = false
+			s.trouble.Store(nil)
 		case err != nil && !failing:
 			s.log.Error("commit failed: callers are told to try later", "error", err)
 			failing = true
+			s.trouble.Store(&carom.Trouble{Since: s.opts.Clock().UTC(), Reason: err.Error()})
 		}
 		if err != nil && ending {
 			s.abandon(b, err)
@@ -254,7 +256,6 @@ func (s *Store) applyMemory(b *batch) {
 		s.unverified.written()
 		b.flush = false
 	}
-	s.stats.Queued.Store(int64(s.queue.waiting()))
 }
 
 // answer tells every caller of the batch what became of it, and keeps the outcomes of a failed batch that nobody waits
@@ -292,6 +293,7 @@ func (s *Store) answer(b *batch, err error) {
 	}
 	clear(b.results[len(kept):])
 	b.results = kept
+	s.stats.Queued.Store(int64(s.queue.waiting()))
 }
 
 // writeMark stores the low-water mark now and then.

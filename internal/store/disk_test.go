@@ -117,6 +117,13 @@ func TestFullDiskTakesNothingAndLosesNothing(t *testing.T) {
 	for range 3 {
 		s.Unverified(carom.Unverified{App: "app", Source: "monetag", Reason: carom.ReasonWrongSecret, Received: carom.Received{At: noon}})
 	}
+	// Once a second the counts go with a commit; this one fails.
+	r.run(t, s, func() {
+		if err := errors.Join(s.st.begin.exec(), s.writeUnverified(noon), s.st.rollback.exec()); err != nil {
+			t.Errorf("write what is unverified: %v", err)
+		}
+		s.rollBackMemory(&batch{undoSeq: s.open.seq, undoRef: s.open.refusedSeq, undoLast: s.open.lastAt})
+	})
 	// Outcomes wait for room.
 	d := delivery(a, 0)
 	outcome := attempt(d, carom.Delivered, noon, time.Time{})

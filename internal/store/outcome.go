@@ -192,19 +192,19 @@ type dueRow struct {
 
 func (s *Store) dueRows(ctx context.Context, c carom.Claim, held int) ([]dueRow, error) {
 	const columns = `SELECT event, ordinal, attempts, step, accepted_at FROM due WHERE endpoint = ? AND `
-	query := columns + `due_at <= ? ORDER BY due_at, event LIMIT ?`
-	args := []any{c.Endpoint, c.DueBy.UnixMilli(), c.Limit + held}
+	const forever = int64(1) << 62
+	milli := func(t time.Time, absent int64) int64 {
+		if t.IsZero() {
+			return absent
+		}
+		return t.UnixMilli()
+	}
+	query := columns + `due_at > ? AND due_at <= ? ORDER BY due_at, event LIMIT ?`
+	args := []any{c.Endpoint, milli(c.DueAfter, -1), milli(c.DueBy, forever), c.Limit + held}
 	if c.InOrder {
-		const forever = int64(1) << 62
-		scheduled, since := forever, forever
-		if !c.ScheduledBefore.IsZero() {
-			scheduled = c.ScheduledBefore.UnixMilli()
-		}
-		if !c.SinceBefore.IsZero() {
-			since = c.SinceBefore.UnixMilli()
-		}
-		query = columns + `event > ? AND scheduled_at < ? AND accepted_at < ? ORDER BY event, ordinal LIMIT ?`
-		args = []any{c.Endpoint, int64(c.Cursor), scheduled, since, c.Limit + held}
+		query = columns + `event > ? AND due_at <= ? AND scheduled_at < ? AND accepted_at < ? ORDER BY event, ordinal LIMIT ?`
+		args = []any{c.Endpoint, int64(c.Cursor), milli(c.DueBy, forever), milli(c.ScheduledBefore, forever),
+			milli(c.SinceBefore, forever), c.Limit + held}
 	}
 	rows, err := s.lanes.QueryContext(ctx, query, args...)
 	if err != nil {

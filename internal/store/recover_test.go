@@ -233,9 +233,14 @@ func crashAtAnyPoint(t *testing.T, rnd *rand.Rand) {
 			for len(hands) > 0 {
 				settle(0)
 			}
+			if rnd.IntN(2) == 0 {
+				sync()
+			}
 			put(direct(1), direct(2))
-			put(direct(3))
-			if rnd.IntN(4) == 0 {
+			if rnd.IntN(2) == 0 {
+				put(direct(3))
+			}
+			if rnd.IntN(3) == 0 {
 				checkAfterCrash(t, crash(t, s), opts, fates)
 			}
 		case rnd.IntN(4) == 0:

@@ -104,8 +104,9 @@ type Store struct {
 	// against its unmapping.
 	searchMu sync.RWMutex
 
-	finishLog atomic.Bool  // the checkpointer asks the committer to carry over the last pages
-	windows   atomic.Int64 // the longest dedupe window of any source, in nanoseconds
+	trouble   atomic.Pointer[carom.Trouble] // nil while commits succeed
+	finishLog atomic.Bool                   // the checkpointer asks the committer to carry over the last pages
+	windows   atomic.Int64                  // the longest dedupe window of any source, in nanoseconds
 
 	apiKeys    atomic.Pointer[map[[32]byte]carom.APIKey]
 	unverified unverified
@@ -125,6 +126,14 @@ type Stats struct {
 	Attempts    atomic.Int64
 	Queued      atomic.Int64 // gauge: submissions waiting
 	Checkpoints atomic.Int64
+}
+
+// Trouble says since when nothing can be stored; the zero value when all is well.
+func (s *Store) Trouble() carom.Trouble {
+	if t := s.trouble.Load(); t != nil {
+		return *t
+	}
+	return carom.Trouble{}
 }
 
 // Stats returns the store's counters; they go on counting.

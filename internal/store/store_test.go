@@ -207,7 +207,7 @@ func copyFile(dst, src string) error {
 		return err
 	}
 	if _, err := io.Copy(out, in); err != nil {
-		out.Close()
+		_ = out.Close() // the first error says more
 		return err
 	}
 	return out.Close()
