@@ -119,7 +119,7 @@ func (l *lane) settle(now time.Time, t turn, r *result) {
 	case t.probe:
 		if l.breaker.noteProbe(now, o, l.e.opts.Random()) {
 			l.e.opts.Log.Info("endpoint answers again", "endpoint_id", l.name())
-			l.table.releasedAt, l.table.cursor = now, 0
+			l.table.releasedAt, l.table.dueOnly, l.table.cursor = now, false, 0
 			l.noteChange()
 		}
 	case l.breaker.open: // it was under way when the breaker opened: no news

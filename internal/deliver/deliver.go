@@ -169,11 +169,20 @@ func (e *Engine) Offer(s *carom.Submission) {
 	}
 }
 
-// Wake tells the endpoint's lane that something in the due table may be due.
+// Wake makes the endpoint's lane look at the due table at once, and probe at once if its breaker is open: a person has
+// resumed it or asked for a resend.
 func (e *Engine) Wake(endpoint int) {
-	if l := e.lane(endpoint); l != nil {
-		l.noteBacklog()
+	l := e.lane(endpoint)
+	if l == nil {
+		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.breaker.open {
+		l.breaker.probeSoon(e.opts.Clock())
+	}
+	l.noteChange()
+	l.pump()
 }
 
 // Lanes says how each lane stands, in the order of the endpoints' numbers.
@@ -205,6 +214,11 @@ const tendEvery = time.Second
 func (e *Engine) Run(ctx context.Context) error {
 	if !e.started.CompareAndSwap(false, true) {
 		return errors.New("run deliveries: this engine has run before; make a new one")
+	}
+	for _, l := range *e.lanes.Load() {
+		l.mu.Lock()
+		l.table.releasedAt, l.table.dueOnly = e.opts.Clock(), true
+		l.mu.Unlock()
 	}
 	e.running.Store(true)
 	tend := time.NewTicker(tendEvery)

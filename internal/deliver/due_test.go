@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -149,7 +150,7 @@ func TestDeadlinesRunWhileTheBreakerIsOpen(t *testing.T) {
 		r.wantStates(ids, carom.Expired)
 		for _, id := range ids {
 			h := r.store.history(id)
-			if late := h[len(h)-1].At.Sub(r.begin) - 10*time.Minute; late < 0 || late > time.Minute {
+			if late := h[len(h)-1].At.Sub(r.begin) - 10*time.Minute; late != 0 { // the engine looks every minute
 				t.Fatalf("expiry was recorded %v after the deadline", late)
 			}
 		}
@@ -177,6 +178,24 @@ func TestFirstEventAfterAQuietTimeIsTheProbe(t *testing.T) {
 	})
 }
 
+func TestWakeProbesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ill := true
+		r := newRig(t, func(exchange) answer {
+			if ill {
+				return answer{status: 500}
+			}
+			return answer{}
+		}, options{}, endpoint(t, 1, nil))
+		ids := r.send(1, 20)
+		r.pass(6 * time.Second)
+		ill = false
+		r.e.Wake(1)
+		synctest.Wait()
+		r.wantStates(ids, carom.Delivered)
+	})
+}
+
 func TestChangedURLIsProbedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		script := func(x exchange) answer {
@@ -191,6 +210,117 @@ func TestChangedURLIsProbedAtOnce(t *testing.T) {
 		r.e.SetEndpoints([]*route.Endpoint{endpoint(t, 1, func(e *carom.Endpoint) { e.URL = "http://e1.example/right?d={delivery_id}" })})
 		synctest.Wait()
 		r.wantStates(ids, carom.Delivered)
+	})
+}
+
+func TestPausingWhileCatchingUpForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore()
+		old := store.backlog(1, 1000, time.Hour)
+		n, late := 0, map[carom.DeliveryID]bool{}
+		dead := until(time.Second, 20*time.Millisecond)
+		r := newRig(t, func(x exchange) answer {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			if n++; n%50 == 0 {
+				late[x.id] = true
+				return answer{status: 404} // comes back later, when it is due
+			}
+			return dead(x)
+		}, options{store: store, slow: 300 * time.Millisecond}, endpoint(t, 1, func(e *carom.Endpoint) { e.Concurrency = 1 }))
+		r.pass(8 * time.Second) // since 5 s it catches up
+		pause := func(between time.Duration) {
+			for _, paused := range []bool{true, false} {
+				r.e.SetEndpoints([]*route.Endpoint{endpoint(t, 1, func(e *carom.Endpoint) { e.Concurrency = 1; e.Paused = paused })})
+				r.pass(between)
+			}
+		}
+		for range 3 {
+			pause(515 * time.Millisecond)
+		}
+		for range 3 { // while the next ones are claimed and others are ready
+			for claiming := false; !claiming; r.pass(20 * time.Millisecond) {
+				l := r.e.lane(1)
+				l.mu.Lock()
+				claiming = l.table.filling && l.ready.len() > 0
+				l.mu.Unlock()
+			}
+			pause(time.Millisecond)
+		}
+		r.pass(5 * time.Minute)
+		r.wantStates(old, carom.Delivered)
+		newest := 0
+		for _, x := range r.client.seen("") {
+			i := slices.Index(old, x.id)
+			if x.at.Sub(r.begin) < 6*time.Second || late[x.id] { // failures, the probe, and repeats
+				continue
+			}
+			if i < newest {
+				t.Fatalf("number %d of the backlog left after number %d", i, newest)
+			}
+			newest = i
+		}
+	})
+}
+
+func TestWhatFallsDueMeanwhileDoesNotWaitForTheCatchingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore()
+		old := store.backlog(1, 3000, time.Hour)
+		failed := map[carom.DeliveryID]bool{}
+		r := newRig(t, func(x exchange) answer {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			if slices.Contains(old, x.id) || failed[x.id] {
+				return answer{took: 10 * time.Millisecond}
+			}
+			failed[x.id] = true
+			return answer{status: 404}
+		}, options{store: store, slow: 10 * time.Millisecond}, endpoint(t, 1, func(e *carom.Endpoint) { e.Rate = 100 }))
+		fresh := r.send(1, 5)
+		r.pass(9 * time.Second) // the schedule says 5 s; 201 that were claimed before go first
+		r.wantStates(fresh, carom.Delivered)
+		r.pass(time.Minute)
+		r.wantStates(old, carom.Delivered)
+	})
+}
+
+func TestProbeUnderWayIsNotPolled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		clock := func() time.Time { calls.Add(1); return time.Now() }
+		begin := time.Now()
+		r := newRig(t, func(x exchange) answer {
+			if x.at.Equal(begin) {
+				return answer{status: 500}
+			}
+			return answer{took: time.Minute}
+		}, options{Options: Options{Clock: clock}}, endpoint(t, 1, nil))
+		r.send(1, 10)
+		r.pass(6 * time.Second) // the probe began after 5 s
+		calls.Store(0)
+		r.pass(8 * time.Second)
+		if n := calls.Load(); n > 100 {
+			t.Errorf("the engine looked at the clock %d times in 8 s in which nothing happened", n)
+		}
+	})
+}
+
+func TestWhatWasDeferredIsTakenUpSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, always(answer{took: 15 * time.Millisecond}), options{lag: 50 * time.Millisecond}, endpoint(t, 1, nil))
+		settings := func(paused bool) []*route.Endpoint {
+			return []*route.Endpoint{endpoint(t, 1, func(e *carom.Endpoint) { e.Concurrency = 1; e.Paused = paused })}
+		}
+		r.e.SetEndpoints(settings(false))
+		for i := range 100 { // at many distances from the moments at which the lane looks by itself
+			r.pass(time.Duration(i) * 13 * time.Millisecond)
+			ids := r.send(1, 2)
+			r.e.SetEndpoints(settings(true)) // the second one has to leave memory
+			r.e.SetEndpoints(settings(false))
+			r.pass(2*settleTime + 30*time.Millisecond)
+			r.wantStates(ids, carom.Delivered)
+		}
 	})
 }
 
@@ -249,7 +379,7 @@ func TestStoreErrorsNeitherLoseNorStickALane(t *testing.T) {
 }
 
 func TestDeadBacklogOfManyCostsNoMemoryAndNoScans(t *testing.T) {
-	const n = 20_000 // the fake's claims are slow; the engine's part does not depend on it
+	const n = 8000 // the fake's claims are slow; the engine's part does not depend on it
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore()
 		old := store.backlog(1, n, time.Hour)

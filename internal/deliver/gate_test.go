@@ -35,6 +35,9 @@ func TestHangingLanesCannotStopAHealthyOne(t *testing.T) {
 			r.pass(5 * time.Millisecond)
 			r.wantStates(id, carom.Delivered)
 			seen := r.client.seen(host(healthy))
+			if len(seen) != i+1 {
+				t.Fatalf("event %d: %d attempts were made", i, len(seen))
+			}
 			if at := seen[len(seen)-1].at; !at.Equal(begin) {
 				t.Fatalf("event %d left %v late", i, at.Sub(begin))
 			}
@@ -59,7 +62,7 @@ func TestPlacesAtTheGateGoByTurns(t *testing.T) {
 		for no := 1; no <= 4; no++ {
 			least, most = min(least, len(r.times(no))), max(most, len(r.times(no)))
 		}
-		if least < 60 || most > least*5/4 {
+		if least < 55 || most > least*3/2 {
 			t.Errorf("the lanes made %d to %d attempts in 3 s, want about equally many, and half of the places used throughout", least, most)
 		}
 		if r.client.most("") > 16 {

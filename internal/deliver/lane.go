@@ -159,6 +159,11 @@ func (l *lane) enqueue(d *carom.Delivery) {
 // giveUpMemory sends back everything that waits in memory for an attempt. The caller holds mu.
 func (l *lane) giveUpMemory() {
 	l.emptyQueue()
+	l.giveBack()
+}
+
+// giveBack releases what was claimed and not attempted. The caller holds mu.
+func (l *lane) giveBack() {
 	for l.ready.len() > 0 {
 		l.e.opts.Store.Release(l.ready.pop())
 		l.table.backlog = true

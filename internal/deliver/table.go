@@ -41,10 +41,11 @@ type table struct {
 	patience time.Duration // until the next look, if nothing is known to be due before
 	unseen   time.Time     // when the soonest of what was written is due; zero when a look has begun since then
 
-	// After the breaker has closed, what had been scheduled before is due at once, the oldest first.
+	// Catching up, what waited before a moment goes out in order of acceptance, the oldest first: after a start what was due
+	// then, after the breaker has closed everything. What failed or came since is attempted meanwhile as it falls due.
 	releasedAt time.Time // zero: nothing to catch up
+	dueOnly    bool      // only what was due then
 	cursor     uint64
-	gaveBack   bool // since the claim began: what was given back may lie before its cursor
 
 	probeCursor uint64 // probes take turns: one delivery that the receiver cannot take must not keep the breaker open
 
@@ -158,14 +159,17 @@ func (l *lane) fill(want int, probe bool) {
 	l.mu.Lock()
 	began, changes := l.e.opts.Clock(), t.changes
 	catchUp := !probe && !t.releasedAt.IsZero()
-	t.gaveBack = false
 	c := carom.Claim{Limit: want, DueBy: began}
 	switch {
 	case probe: // whenever it is due: the breaker's schedule counts, not its own
 		c = carom.Claim{Limit: want, InOrder: true, Cursor: t.probeCursor}
 	case catchUp:
 		c = carom.Claim{Limit: want, InOrder: true, Cursor: t.cursor, ScheduledBefore: t.releasedAt}
+		if t.dueOnly {
+			c.DueBy = t.releasedAt
+		}
 	}
+	since := carom.Claim{Limit: max(1, want/4), DueAfter: t.releasedAt, DueBy: began}
 	l.mu.Unlock()
 
 	deliveries, cursor, err := l.claim(c)
@@ -174,6 +178,12 @@ func (l *lane) fill(want int, probe bool) {
 		deliveries, cursor, err = l.claim(c)
 	}
 	exhausted := err == nil && len(deliveries) < want
+	caughtUp := catchUp && err == nil && len(deliveries) == 0
+	if catchUp && err == nil {
+		var fallenDue []*carom.Delivery
+		fallenDue, _, err = l.claim(since)
+		deliveries = append(deliveries, fallenDue...)
+	}
 	var next time.Time
 	if exhausted && !probe && !catchUp {
 		next, err = l.e.opts.Store.NextDue(l.e.claims, l.no, began)
@@ -191,9 +201,11 @@ func (l *lane) fill(want int, probe bool) {
 		if exhausted { // the next event will be the probe
 			l.lookLater(began, changes, false)
 		}
-	case catchUp && len(deliveries) == 0 && !t.gaveBack:
+	case catchUp && t.cursor != c.Cursor: // older ones were given back meanwhile: they go first
+		l.giveBack()
+	case caughtUp:
 		t.releasedAt, t.cursor = time.Time{}, 0
-	case catchUp && !t.gaveBack:
+	case catchUp:
 		t.cursor = cursor
 	case exhausted && !catchUp:
 		l.lookLater(began, changes, len(deliveries) > 0)
@@ -202,7 +214,7 @@ func (l *lane) fill(want int, probe bool) {
 		}
 	}
 	if l.shut() || l.breaker.open != probe {
-		l.giveUpMemory()
+		l.giveBack()
 	}
 	l.pump()
 }

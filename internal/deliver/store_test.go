@@ -3,26 +3,14 @@ package deliver
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"testing"
-	"testing/synctest"
 	"time"
 
 	"carom"
-	"carom/internal/egress"
-	"carom/internal/route"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeStore keeps deliveries in memory by the contract of the store: what Record and Defer write shows after lag, a claim
 // lasts until then. It notes every breach of the contract by its caller.
@@ -93,6 +81,15 @@ func (s *fakeStore) accept(at time.Time, targets ...carom.Target) *carom.Submiss
 		}
 	}
 	return &carom.Submission{Event: ev, Targets: targets, Receipt: carom.Receipt{ID: ev.ID, Ticket: uint64(s.seq)}}
+}
+
+// backlog puts n deliveries into the due table, accepted and due a while ago, before the lane knows of them.
+func (s *fakeStore) backlog(no, n int, age time.Duration) (ids []carom.DeliveryID) {
+	for range n {
+		sub := s.accept(time.Now().Add(-age), carom.Target{Endpoint: no})
+		ids = append(ids, sub.Receipt.ID.Delivery(0))
+	}
+	return ids
 }
 
 // commit runs apply when what was written shows. The caller holds mu.
@@ -197,8 +194,11 @@ func (s *fakeStore) Claim(ctx context.Context, c carom.Claim) ([]*carom.Delivery
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claiming[c.Endpoint] = false
-	if err := cmp.Or(s.err, s.readErr, ctx.Err()); err != nil {
+	if err := cmp.Or(s.err, ctx.Err()); err != nil {
 		return nil, c.Cursor, err
+	}
+	if s.readErr != nil {
+		c.Limit = min(c.Limit, 3)
 	}
 	var out []*carom.Delivery
 	cursor := c.Cursor
@@ -217,7 +217,7 @@ func (s *fakeStore) Claim(ctx context.Context, c carom.Claim) ([]*carom.Delivery
 			Ordinal: key.ordinal, Attempts: row.attempts, Step: row.step, Since: row.since,
 		})
 	}
-	return out, cursor, nil
+	return out, cursor, s.readErr
 }
 
 // matching lists the rows that a claim selects, in its order. The caller holds mu.
@@ -228,7 +228,8 @@ func (s *fakeStore) matching(c carom.Claim) []rowKey {
 		case key.endpoint != c.Endpoint:
 		case c.InOrder && (key.event <= c.Cursor || !c.ScheduledBefore.IsZero() && !row.scheduled.Before(c.ScheduledBefore) ||
 			!c.SinceBefore.IsZero() && !row.since.Before(c.SinceBefore)):
-		case !c.InOrder && row.due.After(c.DueBy):
+		case !c.DueBy.IsZero() && row.due.After(c.DueBy):
+		case !c.InOrder && !row.due.After(c.DueAfter):
 		default:
 			keys = append(keys, key)
 		}
@@ -348,300 +349,3 @@ func (s *fakeStore) history(id carom.DeliveryID) []carom.Attempt {
 	defer s.mu.Unlock()
 	return slices.Clone(s.attempts[id])
 }
-
-// answer is how the fake receiver behaves once.
-type answer struct {
-	status     int
-	body       string
-	retryAfter string
-	took       time.Duration // longer than the timeout: it hangs
-	err        error
-	phase      egress.Phase
-	notSent    bool
-	panics     bool
-}
-
-// exchange is one request as the fake client saw it.
-type exchange struct {
-	at       time.Time
-	endpoint string // host of the URL
-	id       carom.DeliveryID
-	path     string
-}
-
-// fakeClient answers by a script and keeps what it was asked.
-type fakeClient struct {
-	script func(x exchange) answer
-	store  *fakeStore
-
-	mu     sync.Mutex // guards all below
-	log    []exchange
-	now    map[string]int // under way, by host
-	peaks  map[string]int
-	total  int
-	peak   int
-	under  map[carom.DeliveryID]bool
-	shut   chan struct{}
-	closed bool
-}
-
-func (c *fakeClient) Do(_ context.Context, _ egress.Policy, r egress.Request, o egress.Options) egress.Result {
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		panic(err)
-	}
-	x := exchange{at: time.Now(), endpoint: u.Host, id: carom.DeliveryID(u.Query().Get("d")), path: u.Path}
-	c.begin(x)
-	defer c.end(x)
-	a := c.script(x)
-	if a.panics {
-		panic("the script says so")
-	}
-	if a.took > 0 {
-		select {
-		case <-time.After(min(a.took, o.Timeout)):
-		case <-c.shut:
-			return egress.Result{Err: egress.ErrClosed, Phase: egress.PhaseCanceled, Sent: true}
-		}
-	}
-	switch {
-	case a.took > o.Timeout:
-		return egress.Result{Err: errors.New("not done in time"), Phase: egress.PhaseTimeout, Sent: true}
-	case a.err != nil:
-		return egress.Result{Err: a.err, Phase: a.phase, Sent: !a.notSent}
-	}
-	return egress.Result{Status: cmp.Or(a.status, http.StatusOK), Body: []byte(a.body), RetryAfter: a.retryAfter, Sent: true}
-}
-
-func (c *fakeClient) begin(x exchange) {
-	ended := c.store.state(x.id)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ended != carom.Pending {
-		c.store.mu.Lock()
-		c.store.breach("%s: attempted after it ended as %s", x.id, ended)
-		c.store.mu.Unlock()
-	}
-	if c.under[x.id] {
-		c.store.mu.Lock()
-		c.store.breach("%s: attempted twice at the same time", x.id)
-		c.store.mu.Unlock()
-	}
-	c.under[x.id] = true
-	c.log = append(c.log, x)
-	c.now[x.endpoint]++
-	c.peaks[x.endpoint] = max(c.peaks[x.endpoint], c.now[x.endpoint])
-	c.total++
-	c.peak = max(c.peak, c.total)
-}
-
-func (c *fakeClient) end(x exchange) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.under, x.id)
-	c.now[x.endpoint]--
-	c.total--
-}
-
-func (c *fakeClient) Close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.closed = true
-		close(c.shut)
-	}
-}
-
-// most is how many exchanges with a host there were at the same time; "" means all together.
-func (c *fakeClient) most(host string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if host == "" {
-		return c.peak
-	}
-	return c.peaks[host]
-}
-
-// seen returns the exchanges with one host so far; "" means all.
-func (c *fakeClient) seen(host string) []exchange {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []exchange
-	for _, x := range c.log {
-		if host == "" || x.endpoint == host {
-			out = append(out, x)
-		}
-	}
-	return out
-}
-
-// rig is an engine that runs between the fakes.
-type rig struct {
-	t      testing.TB
-	store  *fakeStore
-	client *fakeClient
-	e      *Engine
-	cancel context.CancelFunc
-	done   chan error
-	begin  time.Time
-}
-
-// endpoint compiles an endpoint whose host is "e" and its number.
-func endpoint(t testing.TB, no int, change func(*carom.Endpoint)) *route.Endpoint {
-	t.Helper()
-	e := carom.Endpoint{No: no, App: "app", Name: "e" + strconv.Itoa(no), URL: "http://e" + strconv.Itoa(no) + ".example/?d={delivery_id}"}
-	if change != nil {
-		change(&e)
-	}
-	ep, err := route.Compile(e)
-	if err != nil {
-		t.Fatalf("compile endpoint %d: %v", no, err)
-	}
-	return ep
-}
-
-func host(no int) string { return "e" + strconv.Itoa(no) + ".example" }
-
-// options change what a rig is made of.
-type options struct {
-	Options
-	store     *fakeStore
-	lag, slow time.Duration
-	unset     bool // without a call of SetEndpoints
-}
-
-// newRig runs an engine with jitter off (random 0.5 leaves every wait as it is) until the test ends.
-func newRig(t testing.TB, script func(exchange) answer, o options, endpoints ...*route.Endpoint) *rig {
-	t.Helper()
-	if o.store == nil {
-		o.store = newFakeStore()
-	}
-	o.store.lag, o.store.slow = o.lag, o.slow
-	client := &fakeClient{
-		script: script, store: o.store, now: map[string]int{}, peaks: map[string]int{}, under: map[carom.DeliveryID]bool{}, shut: make(chan struct{}),
-	}
-	o.Options.Store, o.Options.Client = o.store, client
-	if o.Random == nil {
-		o.Random = func() float64 { return 0.5 }
-	}
-	r := &rig{t: t, store: o.store, client: client, e: New(o.Options), done: make(chan error, 1), begin: time.Now()}
-	if !o.unset {
-		r.e.SetEndpoints(endpoints)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cancel = cancel
-	go func() { r.done <- r.e.Run(ctx) }()
-	t.Cleanup(r.stop)
-	synctest.Wait()
-	return r
-}
-
-// stop ends the engine and reports every breach of a contract that it saw.
-func (r *rig) stop() {
-	r.t.Helper()
-	if r.cancel == nil {
-		return
-	}
-	r.cancel()
-	r.cancel = nil
-	if err := <-r.done; err != nil {
-		r.t.Errorf("Run: %v", err)
-	}
-	r.store.mu.Lock()
-	defer r.store.mu.Unlock()
-	if len(r.store.breaches) > 0 {
-		r.t.Errorf("breaches of contract:\n%s", strings.Join(r.store.breaches[:min(len(r.store.breaches), 10)], "\n"))
-	}
-	if n := r.e.queued.Load(); n != 0 {
-		r.t.Errorf("%d places in memory are still counted after the end", n)
-	}
-	for no, l := range *r.e.lanes.Load() {
-		l.mu.Lock()
-		if l.queue.len()+l.ready.len()+l.inFlight+l.reserved+len(l.leaving) != 0 || l.draining || l.table.filling {
-			r.t.Errorf("lane %d still holds something: queue %d, ready %d, in flight %d, reserved %d, leaving %d, draining %v, filling %v",
-				no, l.queue.len(), l.ready.len(), l.inFlight, l.reserved, len(l.leaving), l.draining, l.table.filling)
-		}
-		l.mu.Unlock()
-	}
-	if n := r.e.InFlight(); n != 0 {
-		r.t.Errorf("%d attempts are still counted after the end", n)
-	}
-}
-
-// event accepts an event for the endpoints, as ingest does, and returns the ids of its deliveries.
-func (r *rig) event(endpoints ...int) []carom.DeliveryID {
-	targets := make([]carom.Target, len(endpoints))
-	for i, no := range endpoints {
-		targets[i] = carom.Target{Endpoint: no, Direct: r.e.Reserve(no)}
-	}
-	s := r.store.accept(time.Now(), targets...)
-	r.e.Offer(s)
-	ids := make([]carom.DeliveryID, len(endpoints))
-	for i := range ids {
-		ids[i] = s.Receipt.ID.Delivery(i)
-	}
-	return ids
-}
-
-// send accepts n events for one endpoint.
-func (r *rig) send(no, n int) (ids []carom.DeliveryID) {
-	for range n {
-		ids = append(ids, r.event(no)...)
-	}
-	synctest.Wait()
-	return ids
-}
-
-// backlog puts n deliveries into the due table, accepted and due a while ago, before the lane knows of them.
-func (s *fakeStore) backlog(no, n int, age time.Duration) (ids []carom.DeliveryID) {
-	for range n {
-		sub := s.accept(time.Now().Add(-age), carom.Target{Endpoint: no})
-		ids = append(ids, sub.Receipt.ID.Delivery(0))
-	}
-	return ids
-}
-
-// pass lets time go by.
-func (r *rig) pass(d time.Duration) {
-	<-time.After(d)
-	synctest.Wait()
-}
-
-func (r *rig) lane(no int) carom.LaneState {
-	r.t.Helper()
-	for _, s := range r.e.Lanes() {
-		if s.Endpoint == "app/e"+strconv.Itoa(no) {
-			return s
-		}
-	}
-	r.t.Fatalf("no lane for endpoint %d", no)
-	return carom.LaneState{}
-}
-
-// times are the moments of the exchanges with an endpoint, since the rig began.
-func (r *rig) times(no int) (out []time.Duration) {
-	for _, x := range r.client.seen(host(no)) {
-		out = append(out, x.at.Sub(r.begin))
-	}
-	return out
-}
-
-// wantStates fails the test unless every delivery is in that state.
-func (r *rig) wantStates(ids []carom.DeliveryID, want carom.DeliveryState) {
-	r.t.Helper()
-	wrong := 0
-	for i, id := range ids {
-		if got := r.store.state(id); got != want {
-			if wrong++; wrong <= 3 {
-				r.t.Errorf("delivery %d of %d is %s, want %s", i, len(ids), got, want)
-			}
-		}
-	}
-	if wrong > 3 {
-		r.t.Errorf("%d of %d deliveries are not %s", wrong, len(ids), want)
-	}
-}
-
-func ok(exchange) answer { return answer{status: 200} }
-
-func always(a answer) func(exchange) answer { return func(exchange) answer { return a } }
