@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"runtime"
 	"slices"
 	"time"
 
@@ -70,6 +71,9 @@ func (s *Store) commitUntil(ctx context.Context) {
 			ending = true
 		}
 		s.finishCheckpoint()
+		// Let the handlers and lanes that are ready to run queue what they have: under load a commit then carries more, and
+		// when nothing else is ready to run this costs nothing.
+		runtime.Gosched()
 		s.queue.take(b)
 		b.leaveWithdrawn()
 		if b.empty() && !(b.flush && s.unverified.waiting()) {
