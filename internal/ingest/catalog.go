@@ -25,6 +25,7 @@ type app struct {
 type source struct {
 	carom.Source
 	binding *network.Binding
+	path    string // as received postbacks show it: without the secret
 }
 
 // Compile makes a catalog, and the compiled endpoints for the lanes. It returns every fault, joined.
@@ -57,7 +58,7 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 	if a == nil {
 		return carom.Invalid("app", "there is no app %q", s.App)
 	}
-	src := &source{Source: s}
+	src := &source{Source: s, path: "/in/" + s.ID() + "/" + maskedSecret}
 	if s.Profile == carom.ProfileAPI {
 		a.sources[s.Name] = src
 		a.api = append(a.api, src)

@@ -13,7 +13,7 @@ func (d *Door) client(r *http.Request) netip.Addr {
 	if err != nil {
 		return netip.Addr{} // a local socket has no address
 	}
-	addr := peer.Addr().Unmap()
+	addr := peer.Addr().Unmap().WithZone("")
 	if !d.trusted(addr) {
 		return addr
 	}
@@ -23,7 +23,7 @@ func (d *Door) client(r *http.Request) netip.Addr {
 		if err != nil {
 			break // beyond this nothing can be believed
 		}
-		if addr = hop.Unmap(); !d.trusted(addr) {
+		if addr = hop.Unmap().WithZone(""); !d.trusted(addr) {
 			break
 		}
 	}

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
@@ -35,10 +34,12 @@ const (
 
 // events takes reports from trusted servers: one event, an array, or one a line. Items are independent.
 func (d *Door) events(w http.ResponseWriter, r *http.Request) {
-	key, err := d.authorize(r)
-	if err != nil {
+	key, status, fault := d.authorize(r)
+	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="carom"`)
-		d.problem(w, http.StatusUnauthorized, err.Error())
+	}
+	if status != http.StatusOK {
+		d.problem(w, status, fault)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequestBytes))
@@ -57,7 +58,6 @@ func (d *Door) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	results := d.report(d.catalog.Load(), r, key, items)
-	status := http.StatusOK
 	for i := range results {
 		if results[i].Status == statusTryLater {
 			status = http.StatusServiceUnavailable
@@ -67,18 +67,26 @@ func (d *Door) events(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, "application/json", map[string]any{"results": results})
 }
 
-// authorize finds the API key of the request.
-func (d *Door) authorize(r *http.Request) (carom.APIKey, error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || token == "" {
-		return carom.APIKey{}, errors.New("an API key is missing: send the header Authorization: Bearer KEY; carom keys create makes one")
+// authorize finds the API key of the request. A status other than 200 is the answer, with a sentence that says why.
+func (d *Door) authorize(r *http.Request) (key carom.APIKey, status int, fault string) {
+	if d.opts.Local(r) {
+		return carom.APIKey{Scope: carom.ScopeAdmin}, http.StatusOK, ""
 	}
-	key, ok := d.opts.Store.KeyBySum(sha256.Sum256([]byte(token)))
-	if !ok || key.Scope != carom.ScopeEvents && key.Scope != carom.ScopeAdmin {
-		return carom.APIKey{}, errors.New("the API key is not valid for reporting events: make one with carom keys create --scope events")
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if token = strings.TrimSpace(token); token == "" || !strings.EqualFold(scheme, "Bearer") {
+		return key, http.StatusUnauthorized, "an API key is missing: send the header Authorization: Bearer KEY; carom keys create makes one"
 	}
-	return key, nil
+	key, known := d.opts.Store.KeyBySum(sha256.Sum256([]byte(token)))
+	switch {
+	case !known:
+		return key, http.StatusUnauthorized, "this API key is not known: make one with carom keys create --scope events"
+	case key.Scope != carom.ScopeEvents && key.Scope != carom.ScopeAdmin:
+		return key, http.StatusForbidden, "this API key may not report events: make one with carom keys create --scope events"
+	}
+	return key, http.StatusOK, ""
 }
+
+var errTooManyItems = fmt.Errorf("there are more than %d events in it: send fewer at once", MaxItems)
 
 // splitItems takes the body apart into JSON texts: the elements of an array, the lines of NDJSON, or the one object. A line
 // that is too large or no JSON is its own fault and found later; an array that is broken has no items.
@@ -89,35 +97,58 @@ func splitItems(contentType string, body []byte) ([]json.RawMessage, error) {
 	case len(trimmed) == 0:
 		return nil, errors.New("the body is empty: send one event, an array of events, or one event a line")
 	case media == "application/x-ndjson" || media == "application/jsonl" || media == "application/x-jsonlines":
-		return splitLines(trimmed), nil
+		return splitLines(trimmed)
 	case trimmed[0] == '[':
-		var items []json.RawMessage
-		if err := json.Unmarshal(trimmed, &items); err != nil {
-			return nil, fmt.Errorf("the body is not a JSON array: %w", err)
-		}
-		return items, nil
+		return splitArray(trimmed)
 	case trimmed[0] == '{':
 		if json.Valid(trimmed) {
 			return []json.RawMessage{trimmed}, nil
 		}
-		if lines := splitLines(trimmed); len(lines) > 1 && json.Valid(lines[0]) {
-			return lines, nil // NDJSON by another name
+		if line, _, more := bytes.Cut(trimmed, []byte("\n")); more && json.Valid(line) {
+			return splitLines(trimmed) // NDJSON by another name
 		}
 		return nil, errors.New("the body is not valid JSON")
 	}
 	return nil, errors.New("the body is neither a JSON object nor an array: send one event, an array of events, or one event a line")
 }
 
-func splitLines(body []byte) []json.RawMessage {
+func splitArray(body []byte) ([]json.RawMessage, error) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	_, err := dec.Token() // the opening bracket
 	var items []json.RawMessage
-	lines := bufio.NewScanner(bytes.NewReader(body))
-	lines.Buffer(nil, MaxRequestBytes+1)
-	for lines.Scan() {
-		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
-			items = append(items, bytes.Clone(line))
+	for err == nil && dec.More() {
+		if len(items) == MaxItems {
+			return nil, errTooManyItems
+		}
+		var item json.RawMessage
+		if err = dec.Decode(&item); err == nil {
+			items = append(items, item)
 		}
 	}
-	return items
+	if err == nil {
+		_, err = dec.Token() // the closing one
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the body is not a JSON array: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the body goes on behind the JSON array: send one array")
+	}
+	return items, nil
+}
+
+func splitLines(body []byte) ([]json.RawMessage, error) {
+	var items []json.RawMessage
+	for line := range bytes.Lines(body) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if len(items) == MaxItems {
+			return nil, errTooManyItems
+		}
+		items = append(items, bytes.Clone(line)) // so that one kept event does not keep all of them
+	}
+	return items, nil
 }
 
 // report judges the items, has the good ones stored together, and says what became of each.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,7 @@ const (
 	MaxBodyBytes    = 256 << 10 // of its body
 	MaxItemBytes    = 256 << 10 // of one reported event
 	MaxRequestBytes = 8 << 20   // of one report
+	MaxItems        = 50_000    // events in one report: 8 MiB of nothing but brackets would take hundreds of MB to answer
 )
 
 // retryAfter is what "try later" says: long enough for a disk to come back, short enough for a network that gives up soon.
@@ -51,8 +53,9 @@ const retryAfter = 5 * time.Second
 type Options struct {
 	Store          Store
 	Lanes          Lanes
-	TrustedProxies []netip.Prefix   // whose X-Forwarded-For is believed
-	Clock          func() time.Time // nil: the system's
+	TrustedProxies []netip.Prefix           // whose X-Forwarded-For is believed
+	Local          func(*http.Request) bool // whether a report came through the local socket and needs no key; nil: none did
+	Clock          func() time.Time         // nil: the system's
 	Metrics        prometheus.Registerer
 	Log            *slog.Logger
 }
@@ -61,6 +64,7 @@ type Options struct {
 type Door struct {
 	opts    Options
 	catalog atomic.Pointer[Catalog]
+	warned  sync.Map // by source id: when the log last said that its ymids repeat
 	decoy   [32]byte // compared against when there is no such source, so that this takes as long
 	counts  map[network.Outcome]prometheus.Counter
 	invalid prometheus.Counter
@@ -70,6 +74,9 @@ type Door struct {
 func New(o Options) *Door {
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Local == nil {
+		o.Local = func(*http.Request) bool { return false }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -93,11 +100,9 @@ func New(o Options) *Door {
 // Use makes the door work by a catalog from the next request on.
 func (d *Door) Use(c *Catalog) { d.catalog.Store(c) }
 
-// Postbacks registers the paths that networks call.
-func (d *Door) Postbacks(mux *http.ServeMux) {
-	mux.HandleFunc("/in/{app}/{source}/{secret}", d.postback)
-	mux.HandleFunc("/in/", d.unknownPath)
-}
+// Postbacks registers the paths that networks call. A mux redirects unclean paths before the door sees them, see
+// [Door.Postback].
+func (d *Door) Postbacks(mux *http.ServeMux) { mux.HandleFunc("/in/", d.Postback) }
 
 // Reports registers the path that trusted servers call.
 func (d *Door) Reports(mux *http.ServeMux) { mux.HandleFunc("POST /v1/events", d.events) }

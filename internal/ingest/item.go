@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -43,7 +44,22 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		*t = text(b)
 		return nil
 	}
-	return errors.New("it is neither a text nor a number")
+	return &json.UnmarshalTypeError{Value: kindOf(b)} // to which the decoder adds the field
+}
+
+// kindOf names what a JSON text is.
+func kindOf(b []byte) string {
+	switch b[0] {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case '"':
+		return "text"
+	case 't', 'f':
+		return "true or false"
+	}
+	return "number"
 }
 
 // itemFields keeps further fields in the order in which they were written.
@@ -57,7 +73,7 @@ func (f *itemFields) UnmarshalJSON(b []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.UseNumber()
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return errors.New("it is not an object of texts")
+		return &json.UnmarshalTypeError{Value: kindOf(b)}
 	}
 	for dec.More() {
 		name, err := dec.Token()
@@ -79,7 +95,7 @@ func (f *itemFields) UnmarshalJSON(b []byte) error {
 		case nil:
 			continue
 		default:
-			return fmt.Errorf("the value of %.40q is not a text", name)
+			return carom.Invalid("fields."+clip(name.(string)), "it holds an object or a list: send a text, or the JSON of it as a text")
 		}
 		*f = append(*f, carom.Field{Name: name.(string), Value: s}) // an object's keys are strings
 	}
@@ -88,21 +104,70 @@ func (f *itemFields) UnmarshalJSON(b []byte) error {
 
 func parseItem(raw json.RawMessage) (item, error) {
 	var it item
+	if !utf8.Valid(raw) {
+		return it, carom.Invalid("", "the event is not valid UTF-8: encode it so")
+	}
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	err := dec.Decode(&it)
 	if err == nil {
+		if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+			return it, carom.Invalid("", "something follows the event: send one event a line, or an array")
+		}
+		// The decoder puts U+FFFD where an escape is half a character.
+		if bytes.Contains(raw, []byte(`\u`)) && !bytes.Contains(raw, []byte("\uFFFD")) && it.holds("\uFFFD") {
+			return it, carom.Invalid("", "the event has an escape that is half a character: escape both halves, or none")
+		}
 		return it, nil
+	}
+	var fault *carom.FieldError
+	if errors.As(err, &fault) {
+		return it, fault
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return it, carom.Invalid(wrong.Field, "it has the wrong type: %s", wrong.Value)
+		return it, carom.Invalid(wrong.Field, "%s cannot stand here: %s", wrong.Value, expected(wrong.Field))
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		name = strings.Trim(name, `"`)
-		return it, carom.Invalid(name, "there is no such field: put what is your own under \"fields\"")
+		return it, carom.Invalid(clip(name), "there is no such field: put what is your own under \"fields\"")
 	}
 	return it, carom.Invalid("", "the event is not valid JSON: %s", err)
+}
+
+// expected says what a field holds.
+func expected(field string) string {
+	switch field {
+	case "":
+		return "send one JSON object for each event"
+	case "test":
+		return "send true or false"
+	case "fields":
+		return `send an object of texts, such as {"level": "7"}`
+	}
+	return "send a text or a number"
+}
+
+// holds reports whether any text of the item contains part.
+func (it *item) holds(part string) bool {
+	for _, t := range []text{it.ID, it.App, it.Source, it.EventType, it.RewardEventType, it.YMID, it.ZoneID, it.SubZoneID, it.RequestVar,
+		it.TelegramID, it.EstimatedPrice} {
+		if strings.Contains(string(t), part) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(it.Fields, func(f carom.Field) bool {
+		return strings.Contains(f.Name, part) || strings.Contains(f.Value, part)
+	})
+}
+
+// clip shortens text from outside for an answer, between characters.
+func clip(s string) string {
+	const most = 40
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // Limits of an item's texts, in bytes.
@@ -145,7 +210,7 @@ func (it *item) event(src *source) (*carom.Event, error) {
 	case carom.Valued, carom.NotValued, carom.ValueEmpty:
 		ev.Value = v
 	default:
-		return nil, carom.Invalid("reward_event_type", "%.40q is none of valued, not_valued; leave it out when you do not know", string(v))
+		return nil, carom.Invalid("reward_event_type", "%q is none of valued, not_valued; leave it out when you do not know", clip(string(v)))
 	}
 	if err := it.price(ev); err != nil {
 		return nil, err
@@ -164,8 +229,8 @@ func (it *item) eventType(src *source) (carom.EventType, error) {
 	if mapped, ok := src.EventTypes[word]; ok {
 		return mapped, nil
 	}
-	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || len(word) > 63 {
-		return "", carom.Invalid("event_type", "%.40q may hold lower-case letters, digits and _ only", word)
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" || len(word) > 63 { // as in an objects file
+		return "", carom.Invalid("event_type", "%q may hold lower-case letters, digits, - and _ only, 63 at most", clip(word))
 	}
 	return carom.EventType(word), nil
 }
@@ -194,7 +259,7 @@ func (it *item) checkFields() error {
 		return carom.Invalid("fields", "there are %d of them: at most %d are kept", len(it.Fields), maxFields)
 	}
 	for i, f := range it.Fields {
-		where := "fields." + f.Name[:min(len(f.Name), 40)]
+		where := "fields." + clip(f.Name)
 		if f.Name == "" || len(f.Name) > maxFieldName {
 			return carom.Invalid(where, "a field's name has 1 to %d bytes", maxFieldName)
 		}

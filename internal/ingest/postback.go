@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -9,47 +10,44 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"carom"
 	"carom/internal/network"
 )
 
-// maskedSecret stands where a secret was.
-const maskedSecret = "***"
-
-// postback takes one received postback.
-func (d *Door) postback(w http.ResponseWriter, r *http.Request) {
+// Postback takes one received postback: a request whose path begins with /in/. It wants the path as it was sent: a mux that
+// cleans paths answers unclean ones itself, and with that tells a stranger more than the door does.
+func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 	c := d.catalog.Load()
-	secret := r.PathValue("secret")
-	a, src := c.source(r.PathValue("app"), r.PathValue("source"))
+	path := cutPath(r.URL.EscapedPath())
+	a, src := c.source(path.app, path.source)
 	now := d.opts.Clock().UTC()
-	if src == nil || src.binding == nil {
-		sum := sha256.Sum256([]byte(secret))
+	if src == nil || src.binding == nil || path.rest != "" {
+		sum := sha256.Sum256([]byte(path.secret))
 		subtle.ConstantTimeCompare(sum[:], d.decoy[:]) // takes as long as a wrong secret does
-		reason, appName := carom.ReasonUnknownApp, ""
+		v, known := carom.Unverified{Reason: carom.ReasonUnknownApp}, 0
 		if a != nil {
-			reason, appName = carom.ReasonUnknownSource, r.PathValue("app")
+			v, known = carom.Unverified{App: path.app, Reason: carom.ReasonUnknownSource}, 1
 		}
-		d.unverified(w, r, carom.Unverified{App: appName, Reason: reason}, secret)
+		d.unverified(w, r, v, path, known, now)
 		return
 	}
-	if !src.binding.Verify(secret, now) {
-		d.unverified(w, r, carom.Unverified{App: src.App, Source: src.Name, Reason: carom.ReasonWrongSecret}, secret)
+	if !src.binding.Verify(path.secret, now) {
+		d.unverified(w, r, carom.Unverified{App: src.App, Source: src.Name, Reason: carom.ReasonWrongSecret}, path, 2, now)
 		return
 	}
-	rc := carom.Received{
-		At: now, Method: r.Method, Path: "/in/" + src.App + "/" + src.Name + "/" + maskedSecret, RawQuery: r.URL.RawQuery,
-		ContentType: r.Header.Get("Content-Type"), Client: d.client(r),
-	}
-	verdict, done := d.read(w, r, src, &rc)
-	if done {
+	rc := d.received(r, src.path, path.secret, now)
+	verdict, err := d.read(w, r, src, &rc, path.secret)
+	if err != nil { // the body ended early: the same postback can succeed when it is sent again
+		d.counts[network.TryLater].Inc()
+		write(w, src.binding.Profile.Answer(network.TryLater, verdict))
 		return
 	}
 	if verdict.Event == nil {
-		d.refuse(w, src, rc, verdict, secret)
+		d.refuse(w, src, rc, verdict)
 		return
 	}
-	mask(&verdict.Event.Received, secret)
 	sub := carom.Submission{Event: verdict.Event, Key: verdict.Key}
 	d.accept(c, &sub)
 	outcome := network.Accepted
@@ -58,41 +56,73 @@ func (d *Door) postback(w http.ResponseWriter, r *http.Request) {
 		outcome = network.TryLater
 	case sub.Receipt.Duplicate:
 		outcome = network.Duplicate
+		if sub.Receipt.Late {
+			d.warnLate(src, now)
+		}
 	}
 	write(w, src.binding.Profile.Answer(outcome, verdict))
 }
 
-// read takes in the body and judges the request. done means that it is answered: the caller has hung up.
-func (d *Door) read(w http.ResponseWriter, r *http.Request, src *source, rc *carom.Received) (v network.Verdict, done bool) {
+// received notes what came, but for the body. shown is the path without its secret. The secret is hidden before anybody judges it, so that it cannot become a
+// field of an event either.
+func (d *Door) received(r *http.Request, shown, secret string, now time.Time) carom.Received {
+	const maxMethodBytes, maxTypeBytes = 32, 256 // longer ones mean nothing to anybody
+	method, contentType := r.Method, r.Header.Get("Content-Type")
+	return carom.Received{
+		At: now, Method: method[:min(len(method), maxMethodBytes)], Path: shown,
+		RawQuery:    maskText(r.URL.RawQuery, secret),
+		ContentType: contentType[:min(len(contentType), maxTypeBytes)], Client: d.client(r),
+	}
+}
+
+// lateWarnings is how often the log says of one source that its ymids repeat.
+const lateWarnings = time.Hour
+
+// warnLate says in the log that ymids repeat which the source calls unique, so that paid views are taken for copies.
+func (d *Door) warnLate(src *source, now time.Time) {
+	last, known := d.warned.Load(src.ID())
+	if known && now.Sub(last.(time.Time)) < lateWarnings {
+		return
+	}
+	if d.warned.Store(src.ID(), now); src.YMID == carom.YMIDView {
+		d.opts.Log.Warn("ymids repeat: views that may be paid are taken for copies of earlier ones; if the ymid is the user's id set `ymid: user` "+
+			"on the source, else make the app send a new ymid for each showing", "source_id", src.ID())
+	}
+}
+
+// read takes in the body and judges the request. Its error means that the body did not arrive whole.
+func (d *Door) read(w http.ResponseWriter, r *http.Request, src *source, rc *carom.Received, secret string) (network.Verdict, error) {
+	methods := src.binding.Profile.Methods
 	switch {
-	case !slices.Contains(src.binding.Profile.Methods, r.Method):
-		w.Header().Set("Allow", strings.Join(src.binding.Profile.Methods, ", "))
+	case !slices.Contains(methods, r.Method):
+		w.Header().Set("Allow", strings.Join(methods, ", "))
 		return network.Verdict{Refused: carom.ReasonBadMethod,
-			Detail: fmt.Sprintf("the method %.20q is not used by this network: use %s", r.Method, strings.Join(src.binding.Profile.Methods, " or "))}, false
+			Detail: fmt.Sprintf("the method %.20q is not used by this network: use %s", r.Method, strings.Join(methods, " or "))}, nil
 	case len(r.RequestURI) > MaxURLBytes:
-		return network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the URL is longer than 16 KiB: send fewer or shorter parameters"}, false
+		return network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the URL is longer than 16 KiB: send fewer or shorter parameters"}, nil
 	}
 	if r.Body != http.NoBody {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+		if bytes.Contains(body, []byte(secret)) {
+			body = bytes.ReplaceAll(body, []byte(secret), []byte(maskedSecret))
+		}
+		if len(body) > 0 {
+			rc.Body = body
+		}
 		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.As(err, &tooLarge):
-			rc.Body = body
-			return network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the body is larger than 256 KiB: send fewer or shorter parameters"}, false
+			return network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the body is larger than 256 KiB: send fewer or shorter parameters"}, nil
 		case err != nil:
-			write(w, network.Answer{Status: http.StatusBadRequest, ContentType: "text/plain; charset=utf-8", Body: "the body ended early"})
-			return network.Verdict{}, true
-		case len(body) > 0:
-			rc.Body = body
+			return network.Verdict{}, err
 		}
 	}
-	return src.binding.Judge(rc), false
+	return src.binding.Judge(rc), nil
 }
 
 // refuse journals what was verified and can never be used, then answers. If it cannot be journaled the caller tries later.
-func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v network.Verdict, secret string) {
+func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v network.Verdict) {
 	const keptBytes = 16 << 10
-	mask(&rc, secret)
 	rc.RawQuery = rc.RawQuery[:min(len(rc.RawQuery), keptBytes)]
 	if len(rc.Body) > keptBytes && v.Refused == carom.ReasonTooLarge {
 		rc.Body = rc.Body[:keptBytes]
@@ -105,7 +135,7 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 		return
 	}
 	d.counts[network.RefusedOutcome].Inc()
-	d.opts.Log.Debug("postback refused", "source", src.ID(), "reason", v.Refused, "received_id", refused.ID)
+	d.opts.Log.Debug("postback refused", "source_id", src.ID(), "reason", v.Refused, "received_id", refused.ID)
 	answer := profile.Answer(network.RefusedOutcome, v)
 	if v.Refused == carom.ReasonBadMethod {
 		answer.Status = http.StatusMethodNotAllowed // no network sends it: a person is trying something out
@@ -113,28 +143,11 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 	write(w, answer)
 }
 
-// mask hides the secret where else than in the path it was sent.
-func mask(rc *carom.Received, secret string) {
-	if strings.Contains(rc.RawQuery, secret) {
-		rc.RawQuery = strings.ReplaceAll(rc.RawQuery, secret, maskedSecret)
-	}
-}
-
-// unverified counts a request that proved nothing, and answers as to every other such request.
-func (d *Door) unverified(w http.ResponseWriter, r *http.Request, v carom.Unverified, secret string) {
-	path := r.URL.Path
-	if secret != "" {
-		path = strings.ReplaceAll(path, secret, maskedSecret)
-	}
-	v.Received = carom.Received{
-		At: d.opts.Clock().UTC(), Method: r.Method, Path: path, RawQuery: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Client: d.client(r),
-	}
+// unverified counts a request that proved nothing, and answers as to every other such request. known is how many parts of
+// the path name objects.
+func (d *Door) unverified(w http.ResponseWriter, r *http.Request, v carom.Unverified, path doorPath, known int, now time.Time) {
+	v.Received = d.received(r, path.shown(known), path.secret, now)
 	d.opts.Store.Unverified(v)
 	d.counts[network.Unverified].Inc()
 	write(w, network.Forbidden())
-}
-
-// unknownPath answers what lies under /in/ without naming an app, a source and a secret.
-func (d *Door) unknownPath(w http.ResponseWriter, r *http.Request) {
-	d.unverified(w, r, carom.Unverified{Reason: carom.ReasonUnknownApp}, "")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,27 +126,22 @@ func (l *live) sourceURL(s carom.Source, secret string) string {
 	u := l.baseURL + "/in/" + s.App + "/" + s.Name + "/" + secret
 	if p := l.profiles[s.Profile]; p != nil && s.Template == "" {
 		u += "?" + p.Template
-	} else if i := bytes.IndexByte([]byte(s.Template), '?'); i >= 0 {
-		u += s.Template[i:]
+	} else if _, query, isURL := strings.Cut(s.Template, "?"); isURL {
+		u += "?" + query
+	} else if strings.Contains(s.Template, "=") {
+		u += "?" + s.Template // the query alone
 	}
 	return u
 }
 
 // reload reads the objects file and puts it in force. What the file does not name is removed: it is the whole truth.
 func (l *live) reload(ctx context.Context) error {
-	text, err := os.ReadFile(l.file)
+	l.read = map[string][]byte{}
+	text, err := l.readFile(l.file)
 	if err != nil {
 		return fmt.Errorf("objects file: %w: %w", carom.ErrInvalid, err)
 	}
-	read := map[string][]byte{l.file: text}
-	file, err := objects.Parse(l.file, text, objects.Env{LookupEnv: os.LookupEnv, ReadFile: func(path string) ([]byte, error) {
-		b, err := os.ReadFile(path)
-		if err == nil {
-			read[path] = b
-		}
-		return b, err
-	}})
-	l.read = read
+	file, err := objects.Parse(l.file, text, objects.Env{LookupEnv: os.LookupEnv, ReadFile: l.readFile})
 	if err != nil {
 		return err
 	}
@@ -174,41 +170,72 @@ const watchEvery = time.Second
 func (l *live) watch(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	again := false // the store could not take it, or it was not there to be read
+	told := ""     // the faults that were logged last
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if !l.changed() {
+		changed := l.changed()
+		if !again && !changed {
 			continue
 		}
-		if err := l.reload(ctx); err != nil {
+		err := l.reload(ctx)
+		again = err != nil && !isFieldError(err)
+		switch {
+		case err == nil:
+			l.log.Info("objects file reloaded", "file", l.file)
+			told = ""
+		case changed || err.Error() != told:
+			told = err.Error()
 			l.log.Error("the objects file has faults; what was in force stays", "file", l.file)
 			for _, fault := range faults(err) {
 				l.log.Error("fault in the objects file", "fault", fault.Error())
 			}
-		} else {
-			l.log.Info("objects file reloaded", "file", l.file)
 		}
 	}
+}
+
+// readFile reads the objects file or one of its secret files, and notes what it held: nil when it could not be read.
+func (l *live) readFile(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		b = nil
+	}
+	l.read[path] = b
+	return b, err
 }
 
 func (l *live) changed() bool {
 	for path, before := range l.read {
 		now, err := os.ReadFile(path)
-		if err != nil || !bytes.Equal(now, before) {
-			return err == nil || !errors.Is(err, os.ErrNotExist) // an editor may be about to put it back
+		if err != nil && path == l.file && errors.Is(err, os.ErrNotExist) {
+			continue // an editor may be about to put it back
+		}
+		if (err != nil) != (before == nil) || !bytes.Equal(now, before) {
+			return true
 		}
 	}
 	return false
 }
 
-// faults takes a joined error apart.
+func isFieldError(err error) bool {
+	var fault *carom.FieldError
+	return errors.As(err, &fault)
+}
+
+// faults takes a joined error apart. Others, such as one that wraps two kinds, are one fault.
 func faults(err error) []error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()
+	var fault *carom.FieldError
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || !errors.As(err, &fault) {
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, faults(e)...)
+	}
+	return all
 }

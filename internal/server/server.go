@@ -54,6 +54,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	})
 	door := ingest.New(ingest.Options{
 		Store: st, Lanes: engine, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
+		Local: func(r *http.Request) bool { return api.IsLocal(r.Context()) },
 	})
 	profiles, err := network.Profiles()
 	if err != nil {
@@ -83,7 +84,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		steps.serve(l, cfg, log)
 	}
 	steps.add("end the live feeds", func() error { close(done); return nil })
-	log.Info("carom serves", "listen", cfg.Listen, "private_listen", cfg.PrivateListen, "data", cfg.Data, "version", version)
+	logServing(log, listeners, cfg, version)
 
 	select {
 	case <-ctx.Done():
@@ -98,6 +99,15 @@ func logRecovered(log *slog.Logger, st *store.Store) {
 	r := st.Recovered()
 	log.Info("data folder opened", "buckets", r.Buckets, "open_bucket_events", r.Events, "deliveries_taken_up", r.Pending,
 		"deliveries_interrupted", r.Interrupted, "indexes_rebuilt", r.Rebuilt, "took", r.Took.Round(time.Millisecond))
+}
+
+// logServing says where the server is reached: with port 0 in the settings, the system has chosen.
+func logServing(log *slog.Logger, listeners []listener, cfg config.Config, version string) {
+	args := []any{"data", cfg.Data, "version", version}
+	for _, l := range listeners {
+		args = append(args, l.key, l.Addr().String())
+	}
+	log.Info("carom serves", args...)
 }
 
 // apiStore is the store as the API sees it.

@@ -11,6 +11,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -38,7 +39,8 @@ type site struct {
 // listener is one address with what it serves.
 type listener struct {
 	net.Listener
-	name    string
+	key     string // in the log: that of its setting
+	name    string // for people
 	handler http.Handler
 }
 
@@ -52,26 +54,27 @@ func (s *site) listen() (_ []listener, err error) {
 			}
 		}
 	}()
-	add := func(network, address, name string, h http.Handler) error {
+	add := func(key, name, network, address string, h http.Handler) error {
 		ln, err := net.Listen(network, address)
 		if err != nil {
 			if errors.Is(err, syscall.EADDRINUSE) {
-				return fmt.Errorf("%s: the address %s is in use by another program: stop it, or choose another with --listen: %w", name, address, carom.ErrConflict)
+				return fmt.Errorf("%s: the address %s is in use by another program: stop it, or choose another with --%s: %w", name, address,
+					strings.ReplaceAll(key, "_", "-"), carom.ErrConflict)
 			}
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if network == "tcp" {
 			ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
 		}
-		all = append(all, listener{ln, name, s.contain(h)})
+		all = append(all, listener{ln, key, name, s.contain(h)})
 		return nil
 	}
 	if s.cfg.PrivateListen == "" {
-		err = add("tcp", s.cfg.Listen, "the public address", s.handler(true, true, true))
+		err = add("listen", "the public address", "tcp", s.cfg.Listen, s.handler(true, true, true))
 	} else {
 		err = errors.Join(
-			add("tcp", s.cfg.Listen, "the public address", s.handler(true, false, true)),
-			add("tcp", s.cfg.PrivateListen, "the private address", s.handler(false, true, false)))
+			add("listen", "the public address", "tcp", s.cfg.Listen, s.handler(true, false, true)),
+			add("private_listen", "the private address", "tcp", s.cfg.PrivateListen, s.handler(false, true, false)))
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (s *site) listen() (_ []listener, err error) {
 	if socket == "" {
 		return all, nil
 	}
-	if err = add("unix", socket, "the local socket", api.Local(s.handler(true, true, false))); err != nil {
+	if err = add("socket", "the local socket", "unix", socket, api.Local(s.handler(true, true, false))); err != nil {
 		return nil, err
 	}
 	return all, os.Chmod(socket, 0o600)
@@ -111,12 +114,23 @@ func (s *site) handler(public, private, guarded bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ready\n") })
-	if public {
-		s.door.Postbacks(mux)
+	if private {
+		s.handlePrivate(mux, guarded)
 	}
-	if !private {
+	if !public {
 		return mux
 	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/in/") { // before the mux, which redirects paths such as /in//x
+			s.door.Postback(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// handlePrivate registers what is not for networks.
+func (s *site) handlePrivate(mux *http.ServeMux, guarded bool) {
 	s.door.Reports(mux)
 	mux.Handle("/v1/", s.api)
 	guard := func(h http.Handler) http.Handler { return h }
@@ -132,7 +146,6 @@ func (s *site) handler(public, private, guarded bool) http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	}
-	return mux
 }
 
 func answer(w http.ResponseWriter, text string) {
@@ -165,7 +178,7 @@ func (s *site) contain(next http.Handler) http.Handler {
 			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(v) // net/http's own way to hang up
 			}
-			s.log.Error("request panicked", "method", r.Method, "pattern", r.Pattern, "panic", v)
+			s.log.Error("request panicked", "method", r.Method, "pattern", r.Pattern, "panic", v, "stack", string(debug.Stack()))
 			w.Header().Set("Retry-After", "5")
 			http.Error(w, "internal error, try later", http.StatusServiceUnavailable)
 		}()
