@@ -8,8 +8,10 @@ package standin
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -95,9 +97,18 @@ func Run(args []string) error {
 	if err != nil {
 		return err
 	}
+	socket := filepath.Join(flags["--data"], "carom.sock")
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed
+		return err
+	}
+	local, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt)
-	go func() { _ = http.Serve(l, s) }() // ends with the process
+	go func() { _ = http.Serve(l, s) }()     // ends with the process
+	go func() { _ = http.Serve(local, s) }() // likewise
 	<-stop
 	s.mu.Lock() // nothing is stored from here on
 	return nil

@@ -41,7 +41,11 @@ func Compile(o carom.Objects, profiles map[string]*network.Profile) (*Catalog, [
 		}
 	}
 	var endpoints []*route.Endpoint
+	perApp := map[string]int{}
 	for _, e := range o.Endpoints {
+		if perApp[e.App]++; perApp[e.App] == carom.MaxFanOut+1 {
+			errs = append(errs, carom.Invalid("endpoints", "the app %q has more than %d endpoints, and one event can be owed to no more: split the app", e.App, carom.MaxFanOut))
+		}
 		compiled, err := route.Compile(e)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("endpoint %s: %w", e.ID(), err))

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -315,5 +316,19 @@ func TestUseUnderLoad(t *testing.T) {
 	changing.Wait()
 	if i := slices.IndexFunc(codes, func(code int) bool { return code != 200 && code != 403 }); i >= 0 {
 		t.Errorf("a postback was answered %d while the catalog changed", codes[i])
+	}
+}
+
+func TestCompileRefusesMoreEndpointsThanAnEventCanBeOwedTo(t *testing.T) {
+	o := carom.Objects{Apps: []carom.App{{Name: "game"}}}
+	for i := range carom.MaxFanOut + 1 {
+		o.Endpoints = append(o.Endpoints, carom.Endpoint{No: i + 1, App: "game", Name: "e" + strconv.Itoa(i), URL: "https://app.example/"})
+	}
+	if _, _, err := Compile(o, nil); !errors.Is(err, carom.ErrInvalid) || !strings.Contains(err.Error(), "split the app") {
+		t.Errorf("Compile of %d endpoints: %v", len(o.Endpoints), err)
+	}
+	o.Endpoints = o.Endpoints[1:]
+	if _, _, err := Compile(o, nil); err != nil {
+		t.Errorf("Compile of %d endpoints: %v", len(o.Endpoints), err)
 	}
 }

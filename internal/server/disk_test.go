@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"carom/internal/caromtest"
@@ -48,6 +49,12 @@ func TestAFullDisk(t *testing.T) {
 		}
 		if len(s.Events(t, "ymid=before-0")) != 1 { // reading goes on
 			t.Error("a stored event cannot be read while the disk is full")
+		}
+		if a := s.Local(t, "GET", "/readyz", ""); a.Status != http.StatusServiceUnavailable {
+			t.Errorf("/readyz answers %d while nothing can be stored", a.Status)
+		}
+		if a := s.Local(t, "GET", "/v1/status", ""); !strings.Contains(a.Body, `"verdict":"losing_money"`) || !strings.Contains(a.Body, "nothing can be stored") {
+			t.Errorf("the status of a full disk is %s", a.Body)
 		}
 		free()
 		caromtest.Until(t, "the server to recover", func() bool { n++; return send("after-"+itoa(round)+"-"+itoa(n)) == http.StatusOK })

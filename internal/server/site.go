@@ -14,6 +14,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -113,7 +114,7 @@ func (s *site) prepareSocket() (string, error) {
 func (s *site) handler(public, private, guarded bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ready\n") })
+	mux.HandleFunc("GET /readyz", s.ready)
 	if private {
 		s.handlePrivate(mux, guarded)
 	}
@@ -146,6 +147,16 @@ func (s *site) handlePrivate(mux *http.ServeMux, guarded bool) {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	}
+}
+
+// ready says whether postbacks can be stored now: if not, every one of them is answered with try later.
+func (s *site) ready(w http.ResponseWriter, _ *http.Request) {
+	if t := s.store.Trouble(); !t.Since.IsZero() {
+		w.Header().Set("Retry-After", "5")
+		http.Error(w, "nothing can be stored since "+t.Since.Format(time.RFC3339)+"; carom status says more", http.StatusServiceUnavailable)
+		return
+	}
+	answer(w, "ready\n")
 }
 
 func answer(w http.ResponseWriter, text string) {
