@@ -19,7 +19,10 @@ import (
 const (
 	checkpointEvery = 250 * time.Millisecond
 	checkpointPages = 4000 // 16 MB in the log before it is worth the syncs
-	finishPages     = 400  // pages left at which the committer finishes
+	// The committer's part costs two syncs between two commits, so it waits until the log is long; most often SQLite finds the
+	// log carried over at some commit before that, and starts over by itself.
+	finishLog   = 4 * checkpointPages
+	finishPages = 400 // pages left at which the committer finishes
 )
 
 // keepCheckpoints carries the log over in the background until ctx ends.
@@ -55,8 +58,8 @@ func (s *Store) checkpoint() error {
 		}
 		s.stats.Syncs.Add(2) // of the log and of the database
 		s.stats.Checkpoints.Add(1)
-		if log < checkpointPages && done == log {
-			return nil // already started over
+		if log < finishLog {
+			return nil
 		}
 		if log-done <= finishPages {
 			break

@@ -42,7 +42,7 @@ func openWriter(path string, cacheMB int) (*writer, error) {
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA busy_timeout = 10000",
 		// After a long search has kept the log from starting over, it shrinks to this again: four usual rounds.
-		fmt.Sprintf("PRAGMA journal_size_limit = %d", 4*checkpointPages*4096),
+		fmt.Sprintf("PRAGMA journal_size_limit = %d", 2*finishLog*4096),
 		fmt.Sprintf("PRAGMA cache_size = -%d", cacheMB*1024),
 	} {
 		if err := w.exec(pragma); err != nil {
