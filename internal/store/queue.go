@@ -94,33 +94,36 @@ func (q *queue) signal() {
 var errQueueFull = fmt.Errorf("too many events wait for the disk: %w", carom.ErrUnavailable)
 var errClosed = fmt.Errorf("the store is closing: %w", carom.ErrUnavailable)
 
+// admit counts n submissions in, or says why they cannot wait. The caller holds mu.
+func (q *queue) admit(n int) error {
+	switch {
+	case q.closed:
+		return errClosed
+	case n > 0 && q.waits >= q.max:
+		return errQueueFull
+	}
+	q.waits += n
+	q.signal()
+	return nil
+}
+
 func (q *queue) putAccept(op *acceptOp) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return errClosed
+	if err := q.admit(len(op.subs)); err != nil {
+		return err
 	}
-	if q.waits >= q.max {
-		return errQueueFull
-	}
-	q.waits += len(op.subs)
 	q.accepts = append(q.accepts, op)
-	q.signal()
 	return nil
 }
 
 func (q *queue) putRefusal(op *refuseOp) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return errClosed
+	if err := q.admit(1); err != nil {
+		return err
 	}
-	if q.waits >= q.max {
-		return errQueueFull
-	}
-	q.waits++
 	q.refusals = append(q.refusals, op)
-	q.signal()
 	return nil
 }
 
@@ -131,22 +134,20 @@ func (q *queue) putResult(op *resultOp) error {
 	for len(q.results) >= maxResults && !q.closed {
 		q.room.Wait()
 	}
-	if q.closed {
-		return errClosed
+	if err := q.admit(0); err != nil {
+		return err
 	}
 	q.results = append(q.results, op)
-	q.signal()
 	return nil
 }
 
 func (q *queue) putControl(op *controlOp) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return errClosed
+	if err := q.admit(0); err != nil {
+		return err
 	}
 	q.controls = append(q.controls, op)
-	q.signal()
 	return nil
 }
 
