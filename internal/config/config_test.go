@@ -48,7 +48,7 @@ func defaults() Config {
 		Data: "./carom-data", Listen: "127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", Metrics: true,
 		MaxConnections: 10_000, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ShutdownGrace: 15 * time.Second,
 		MaxQueue: 16384, MaxInFlight: 4096,
-		Retention: 30 * 24 * time.Hour, UnverifiedRetention: 7 * 24 * time.Hour, BucketEvents: 2_000_000, CacheMB: 16,
+		Retention: 30 * 24 * time.Hour, UnverifiedRetention: 7 * 24 * time.Hour, BucketEvents: 1_000_000, CacheMB: 16,
 	}
 }
 

@@ -70,7 +70,7 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value { return &durationValue{&c.Retention, day, 3650 * day} }},
 		{key: "unverified_retention", init: "7d", help: "how long the sample of unverified postbacks is kept",
 			bind: func(c *Config) pflag.Value { return &durationValue{&c.UnverifiedRetention, time.Hour, 3650 * day} }},
-		{key: "bucket_events", init: "2000000", help: "events after which a time bucket is closed, if a day does not close it first",
+		{key: "bucket_events", init: "1000000", help: "events after which a time bucket is closed, if a day does not close it first",
 			bind: func(c *Config) pflag.Value { return &intValue{&c.BucketEvents, 1000, 4_000_000} }}, // a search key has room for 2^22 a bucket
 		{key: "cache_mb", init: "16", help: "page cache of SQLite in MiB",
 			bind: func(c *Config) pflag.Value { return &intValue{&c.CacheMB, 1, 1 << 16} }},

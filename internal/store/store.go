@@ -31,7 +31,7 @@ import (
 
 // Options are the settings of a store. The zero value of a field means its default.
 type Options struct {
-	BucketEvents        int           // events after which a bucket closes; 2,000,000
+	BucketEvents        int           // events after which a bucket closes; 1,000,000
 	BucketAge           time.Duration // age at which it closes; 24 h
 	Retention           time.Duration // of events, their attempts, refused postbacks; 30 days
 	UnverifiedRetention time.Duration // of the unverified sample; 7 days
@@ -45,7 +45,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	set(&o.BucketEvents, 2_000_000)
+	set(&o.BucketEvents, 1_000_000)
 	set(&o.BucketAge, 24*time.Hour)
 	set(&o.Retention, 30*24*time.Hour)
 	set(&o.UnverifiedRetention, 7*24*time.Hour)
