@@ -57,6 +57,9 @@ func TestAFullDisk(t *testing.T) {
 			t.Errorf("the status of a full disk is %s", a.Body)
 		}
 		free()
+		caromtest.Until(t, "the server to be ready without being sent anything", func() bool {
+			return s.Local(t, "GET", "/readyz", "").Status == http.StatusOK
+		})
 		caromtest.Until(t, "the server to recover", func() bool { n++; return send("after-"+itoa(round)+"-"+itoa(n)) == http.StatusOK })
 	}
 	for _, ymid := range acknowledged {

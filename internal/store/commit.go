@@ -76,7 +76,10 @@ func (s *Store) commitUntil(ctx context.Context) {
 		runtime.Gosched()
 		s.queue.take(b)
 		b.leaveWithdrawn()
-		if b.empty() && !(b.flush && s.unverified.waiting()) {
+		if failing && b.flush {
+			// Whoever asks whether we are ready may send nothing until we are: try the disk with a write of our own.
+			s.storedMark, s.unsavedMark = 0, s.opts.markEvery
+		} else if b.empty() && !(b.flush && s.unverified.waiting()) {
 			b.flush = false
 			if ending && s.queue.empty() {
 				s.saveMark()
