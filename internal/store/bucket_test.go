@@ -128,11 +128,18 @@ func TestLogStartsOver(t *testing.T) {
 		}
 		return log
 	}
-	fill(20, 1<<20)
-	carryOver()
-	if got := pages(); got > checkpointPages {
-		t.Errorf("after a checkpoint the log holds %d pages, want it to have started over", got)
+	// The store's own checkpointer may be at work, and then a pass of ours does nothing: go on until one has its turn.
+	startsOver := func(when string) {
+		t.Helper()
+		for range 200 {
+			if carryOver(); pages() <= checkpointPages {
+				return
+			}
+		}
+		t.Errorf("%s the log holds %d pages, want it to have started over", when, pages())
 	}
+	fill(20, 1<<20)
+	startsOver("after a checkpoint")
 
 	reader, err := s.r.QueryContext(t.Context(), `SELECT seq FROM events_1 ORDER BY seq`)
 	if err != nil {
@@ -150,10 +157,7 @@ func TestLogStartsOver(t *testing.T) {
 	if err := reader.Close(); err != nil {
 		t.Fatal(err)
 	}
-	carryOver()
-	if got := pages(); got > checkpointPages {
-		t.Errorf("after the reader has gone, the log holds %d pages, want it to have started over", got)
-	}
+	startsOver("after the reader has gone")
 	info, err := os.Stat(filepath.Join(s.dir, databaseFile+"-wal"))
 	if err != nil || info.Size() > (2*finishLog+checkpointPages)*4096 {
 		t.Errorf("the log file has %d bytes, %v: want at most %d", info.Size(), err, (2*finishLog+checkpointPages)*4096)
