@@ -50,6 +50,10 @@ func (s *instantStore) NextDue(context.Context, int, time.Time) (time.Time, erro
 
 func (s *instantStore) Backlogs(context.Context) ([]carom.Backlog, error) { return nil, nil }
 
+func (s *instantStore) SetBreaker(context.Context, int, time.Time) error { return nil }
+
+func (s *instantStore) Breakers(context.Context) (map[int]time.Time, error) { return nil, nil }
+
 type instantClient struct{}
 
 func (instantClient) Do(context.Context, egress.Policy, egress.Request, egress.Options) egress.Result {

@@ -30,6 +30,12 @@ type breaker struct {
 	probing bool          // one is under way
 }
 
+// reopen makes a breaker open since a moment, with a probe due at once.
+func (b *breaker) reopen(since, now time.Time) {
+	*b = breaker{open: true, since: since}
+	b.probeSoon(now)
+}
+
 // mayProbe says whether a probe may begin now. Only an open breaker is asked.
 func (b *breaker) mayProbe(now time.Time) bool { return !b.probing && !now.Before(b.probeAt) }
 
@@ -74,4 +80,42 @@ func (b *breaker) probeSoon(now time.Time) { b.probeAt, b.wait = now, firstProbe
 func (b *breaker) scheduleProbe(now time.Time, random float64) {
 	b.probeAt = now.Add(jitter(b.wait, random))
 	b.wait = min(2*b.wait, lastProbe)
+}
+
+// memo is what the store knows of a lane's breaker. The lane's mu guards it.
+type memo struct {
+	open    bool
+	writing bool
+}
+
+// recallBreaker opens the breaker if it was open when the engine last ended, so that a receiver which is down is not shown
+// ten more failures, and what waits for it still goes out in order. A zero moment leaves it closed. The caller holds mu.
+func (l *lane) recallBreaker(openedAt time.Time) {
+	if openedAt.IsZero() {
+		return
+	}
+	l.breaker.reopen(openedAt, l.e.opts.Clock())
+	l.memo.open = true
+}
+
+// rememberBreaker has the store remember what has changed, if anything has. Called by tend, it costs a breaker that
+// flutters one write a second; a crash forgets what is younger. The caller holds mu.
+func (l *lane) rememberBreaker() {
+	open, openedAt := l.breaker.open && !l.removed, l.breaker.since
+	if open == l.memo.open || l.memo.writing || !l.e.running.Load() {
+		return
+	}
+	if !open {
+		openedAt = time.Time{}
+	}
+	l.memo.writing = true
+	l.e.start(func() {
+		err := l.e.opts.Store.SetBreaker(l.e.claims, l.no, openedAt)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.memo.writing = false
+		if err == nil {
+			l.memo.open = open
+		} // else the next tend tries again
+	})
 }

@@ -39,6 +39,8 @@ type Store interface {
 	Release(d *carom.Delivery)
 	NextDue(ctx context.Context, endpoint int, now time.Time) (time.Time, error)
 	Backlogs(ctx context.Context) ([]carom.Backlog, error)
+	SetBreaker(ctx context.Context, endpoint int, openedAt time.Time) error
+	Breakers(ctx context.Context) (map[int]time.Time, error)
 }
 
 // Client makes HTTP exchanges, and ends those under way when it is closed; *egress.Client is one.
@@ -64,6 +66,7 @@ type Options struct {
 type Engine struct {
 	opts    Options
 	names   sync.Mutex                    // held while lanes is replaced
+	opened  map[int]time.Time             // breakers that were open when the engine began; names guards it
 	lanes   atomic.Pointer[map[int]*lane] // by endpoint number; the map itself never changes. Lanes of deleted endpoints stay
 	queued  atomic.Int64                  // places for first attempts that are promised or taken, over all lanes
 	gate    gate
@@ -215,11 +218,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if !e.started.CompareAndSwap(false, true) {
 		return errors.New("run deliveries: this engine has run before; make a new one")
 	}
-	for _, l := range *e.lanes.Load() {
-		l.mu.Lock()
-		l.table.releasedAt, l.table.dueOnly = e.opts.Clock(), true
-		l.mu.Unlock()
-	}
+	e.recall(ctx)
 	e.running.Store(true)
 	tend := time.NewTicker(tendEvery)
 	defer tend.Stop()
@@ -240,6 +239,23 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.stop()
 	return nil
+}
+
+// recall makes the lanes begin as they ended: with their breakers open, and what is due by now going out in order.
+func (e *Engine) recall(ctx context.Context) {
+	opened, err := e.opts.Store.Breakers(ctx)
+	if err != nil && ctx.Err() == nil {
+		e.opts.Log.Warn("cannot tell which breakers were open: they begin closed", "error", err)
+	}
+	e.names.Lock()
+	defer e.names.Unlock()
+	e.opened = opened
+	for no, l := range *e.lanes.Load() {
+		l.mu.Lock()
+		l.table.releasedAt, l.table.dueOnly = e.opts.Clock(), true
+		l.recallBreaker(opened[no])
+		l.mu.Unlock()
+	}
 }
 
 func (e *Engine) stop() {

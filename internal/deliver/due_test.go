@@ -142,6 +142,54 @@ func TestClosedBreakerCatchesUpOldestFirstWhileNewOnesFlow(t *testing.T) {
 	})
 }
 
+func TestOpenBreakerIsStillOpenAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore()
+		old := store.backlog(1, 200, time.Hour)
+		begin := time.Now()
+		r := newRig(t, until(time.Hour, 0), options{store: store}, endpoint(t, 1, nil), endpoint(t, 2, nil))
+		r.pass(2 * time.Second)
+		if diff := cmp.Diff(map[int]time.Time{1: begin}, store.breakers); diff != "" {
+			t.Fatalf("breakers that the store remembers (-want +got):\n%s", diff)
+		}
+		store.fail(carom.ErrUnavailable) // what changes while the disk is full is stored later
+		r.pass(time.Minute)
+		r.stop()
+		store.fail(nil)
+		store.restart()
+
+		r = newRig(t, until(time.Minute, 0), options{store: store}, endpoint(t, 1, func(e *carom.Endpoint) { e.Concurrency = 1 }), endpoint(t, 2, nil))
+		if l := r.lane(1); l.Breaker != "open" || !l.Since.Equal(begin) || len(r.times(1)) != 1 || r.lane(2).Breaker != "closed" {
+			t.Errorf("lane %+v after %d attempts: want one probe", l, len(r.times(1)))
+		}
+		r.pass(3 * time.Minute)
+		r.wantStates(old, carom.Delivered)
+		if len(store.breakers) != 0 {
+			t.Errorf("the store still remembers %v", store.breakers)
+		}
+		var order []int
+		for _, x := range r.client.seen(host(1))[5:] { // after the probes that failed and the one that did not
+			order = append(order, slices.Index(old, x.id))
+		}
+		if len(order) < 199 || !slices.IsSorted(order) {
+			t.Errorf("left in this order: %v", order)
+		}
+	})
+}
+
+func TestBreakerOfADeletedEndpointIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newFakeStore()
+		store.breakers[1], store.breakers[2] = time.Now(), time.Now()
+		r := newRig(t, until(time.Hour, 0), options{store: store}, endpoint(t, 1, nil))
+		r.e.SetEndpoints([]*route.Endpoint{endpoint(t, 2, nil)}) // known later than Run began
+		r.pass(2 * time.Second)
+		if len(store.breakers) != 1 || r.lane(2).Breaker != "open" {
+			t.Errorf("the store remembers %v, lane 2 is %s", store.breakers, r.lane(2).Breaker)
+		}
+	})
+}
+
 func TestDeadlinesRunWhileTheBreakerIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, until(time.Hour, 0), options{}, endpoint(t, 1, func(e *carom.Endpoint) { e.Deadline = 10 * time.Minute }))

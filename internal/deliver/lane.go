@@ -33,6 +33,7 @@ type lane struct {
 	ep       *route.Endpoint // the last one known; nil when its endpoint was deleted before this engine began
 	limiter  *rate.Limiter   // nil: no limit
 	breaker  breaker
+	memo     memo
 	removed  bool // its endpoint is deleted, or not known yet
 	queue    fifo // first attempts, in memory only
 	reserved int  // places promised in queue
@@ -51,10 +52,11 @@ type lane struct {
 	lastSuccess time.Time
 }
 
-// newLane makes a lane without an endpoint: as long as it has none, what waits for it is ended.
+// newLane makes a lane without an endpoint: as long as it has none, what waits for it is ended. The caller holds e.names.
 func newLane(e *Engine, no int) *lane {
 	l := &lane{e: e, no: no, removed: true, claiming: make(chan struct{}, 1), table: table{backlog: true, patience: firstLook}}
 	l.breaker.since = e.opts.Clock()
+	l.recallBreaker(e.opened[no])
 	return l
 }
 
@@ -230,6 +232,7 @@ func (l *lane) tend() {
 	if at := l.table.lookAt.at; !at.IsZero() && now.Sub(at) >= tendEvery {
 		l.noteChange() // the clock was set forward: the alarm rings too late
 	}
+	l.rememberBreaker()
 	l.pump()
 }
 

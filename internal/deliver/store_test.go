@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -29,6 +30,7 @@ type fakeStore struct {
 	ended    map[carom.DeliveryID]carom.DeliveryState
 	claims   int // calls
 	scans    int // calls of Backlogs
+	breakers map[int]time.Time
 	claiming map[int]bool
 	breaches []string
 }
@@ -49,6 +51,7 @@ func newFakeStore() *fakeStore {
 	return &fakeStore{
 		events: map[uint64]*carom.Event{}, rows: map[rowKey]dueRow{}, claimed: map[rowKey]bool{}, memory: map[rowKey]bool{},
 		attempts: map[carom.DeliveryID][]carom.Attempt{}, ended: map[carom.DeliveryID]carom.DeliveryState{}, claiming: map[int]bool{},
+		breakers: map[int]time.Time{},
 	}
 }
 
@@ -283,6 +286,25 @@ func (s *fakeStore) Backlogs(context.Context) ([]carom.Backlog, error) {
 		out = append(out, *b)
 	}
 	return out, nil
+}
+
+func (s *fakeStore) SetBreaker(_ context.Context, endpoint int, openedAt time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+	case openedAt.IsZero():
+		delete(s.breakers, endpoint)
+	default:
+		s.breakers[endpoint] = openedAt
+	}
+	return s.err
+}
+
+func (s *fakeStore) Breakers(context.Context) (map[int]time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.breakers), cmp.Or(s.err, s.readErr)
 }
 
 // fail makes the store return err from now on; nil ends that.
