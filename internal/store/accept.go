@@ -75,9 +75,8 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	ev.ID = carom.NewEventID(s.inc, ref)
 	sub.Receipt = carom.Receipt{ID: ev.ID}
 
-	old, had := o.keys.firsts[sub.Key.Sum]
+	old, had := o.keys.firsts.put(sub.Key.Sum, first{seq: o.seq, at: uint32(at.Unix()), check: sub.Key.Check})
 	b.undo = append(b.undo, undoFirst{sub.Key.Sum, old, had})
-	o.keys.firsts[sub.Key.Sum] = first{seq: o.seq, at: uint32(at.Unix()), check: sub.Key.Check}
 
 	if err := s.insertEvent(o.seq, ev, sub); err != nil {
 		return err

@@ -187,7 +187,7 @@ func (s *Store) rotate(now time.Time) error {
 		return append(list, &closedBucket{number: b.number, lastAt: b.lastAt, events: int(b.seq), keys: b.keys})
 	})
 	s.searchMu.Lock()
-	s.open = &openBucket{number: next, openedAt: now, lastAt: now, keys: newOpenKeys(0)}
+	s.open = &openBucket{number: next, openedAt: now, lastAt: now, keys: newOpenKeys(s.opts.BucketEvents)}
 	s.searchMu.Unlock()
 	select {
 	case s.sealed <- struct{}{}:

@@ -228,11 +228,7 @@ func (s *Store) runControls(b *batch) ([]error, error) {
 // rollBackMemory gives back what the failed batch claimed.
 func (s *Store) rollBackMemory(b *batch) {
 	for _, u := range slices.Backward(b.undo) {
-		if u.had {
-			s.open.keys.firsts[u.sum] = u.old
-		} else {
-			delete(s.open.keys.firsts, u.sum)
-		}
+		s.open.keys.firsts.takeBack(u.sum, u.old, u.had)
 	}
 	s.open.seq, s.open.refusedSeq, s.open.lastAt = b.undoSeq, b.undoRef, b.undoLast
 	s.unverified.giveBack()

@@ -6,30 +6,17 @@ import (
 	"carom"
 )
 
-// first is where and when the first event of a dedupe key was accepted.
-type first struct {
-	seq   uint32 // in its bucket
-	at    uint32 // seconds since 1970 UTC
-	check uint32 // hash over amount and user, see carom.DedupeKey
-}
-
 // openKeys holds what must be found quickly in a bucket that has no index yet: the dedupe keys by their sum, and the
 // search keys in order of sequence.
 //
-// The committer alone writes it. Searches read a header of search under searchMu; what it points at never changes.
+// The committer alone writes it. Searches copy a list of search under searchMu; what it shows never changes.
 type openKeys struct {
-	firsts map[[16]byte]first
-	search [searchKinds][]uint64 // see searchKey
+	firsts keyTable
+	search [searchKinds]list[uint64] // see searchKey
 }
 
 // newOpenKeys makes room for the keys of n events.
-func newOpenKeys(n int) *openKeys {
-	k := &openKeys{firsts: make(map[[16]byte]first, n)}
-	for kind := range k.search {
-		k.search[kind] = make([]uint64, 0, n)
-	}
-	return k
-}
+func newOpenKeys(n int) *openKeys { return &openKeys{firsts: newKeyTable(n)} }
 
 // The kinds of search key, in the order of their sections in an index file.
 const (
@@ -64,7 +51,7 @@ func searchHash(value string) uint64 {
 func (k *openKeys) addSearch(ymid, user, zone string, seq uint32) {
 	for kind, value := range [searchKinds]string{searchYMID: ymid, searchUser: user, searchZone: zone} {
 		if value != "" {
-			k.search[kind] = append(k.search[kind], searchKey(value, seq))
+			k.search[kind].push(searchKey(value, seq))
 		}
 	}
 }
@@ -76,7 +63,7 @@ func (f first) within(now time.Time, window time.Duration) bool {
 
 // lookup finds the first event of a key that still counts, in the open bucket, those being sealed, and the closed ones.
 func (s *Store) lookup(key *carom.DedupeKey, now time.Time) (carom.Ref, first, bool) {
-	if f, ok := s.open.keys.firsts[key.Sum]; ok && f.within(now, key.Window) {
+	if f, ok := s.open.keys.firsts.get(key.Sum); ok && f.within(now, key.Window) {
 		return carom.Ref{Bucket: s.open.number, Seq: f.seq}, f, true
 	}
 	closed := *s.closed.Load()
@@ -90,7 +77,7 @@ func (s *Store) lookup(key *carom.DedupeKey, now time.Time) (carom.Ref, first, b
 		if b.index != nil {
 			f, ok = b.index.first(key.Sum)
 		} else {
-			f, ok = b.keys.firsts[key.Sum]
+			f, ok = b.keys.firsts.get(key.Sum)
 		}
 		if ok && f.within(now, key.Window) {
 			return carom.Ref{Bucket: b.number, Seq: f.seq}, f, true

@@ -70,48 +70,27 @@ func indexPath(dir string, bucket uint32) string {
 
 // buildIndex writes the index of a bucket whose keys no longer change, synced and renamed into place.
 func buildIndex(dir string, bucket uint32, keys *openKeys) error {
-	type record struct {
-		sum [16]byte
-		first
+	order := keys.firsts.sorted()
+	filter, err := buildFilter(&keys.firsts, order)
+	if err != nil {
+		return fmt.Errorf("build filter of bucket %d: %w", bucket, err)
 	}
-	records := make([]record, 0, len(keys.firsts))
-	for sum, f := range keys.firsts {
-		records = append(records, record{sum, f})
-	}
-	slices.SortFunc(records, func(a, b record) int { return bytes.Compare(a.sum[:], b.sum[:]) })
-
-	heads := make([]uint64, 0, len(records))
-	for i, r := range records {
-		if h := filterKey(r.sum); i == 0 || h != heads[len(heads)-1] {
-			heads = append(heads, h)
-		}
-	}
-	var filter bytes.Buffer
-	if len(heads) > 0 {
-		f, err := xorfilter.NewBinaryFuse[uint16](heads)
-		if err != nil {
-			return fmt.Errorf("build filter of bucket %d: %w", bucket, err)
-		}
-		if err := f.Save(&filter); err != nil {
-			return fmt.Errorf("build filter of bucket %d: %w", bucket, err)
-		}
-	}
-
-	h := indexHeader{Version: indexVersion, Bucket: bucket, Filter: uint64(filter.Len()), Firsts: uint64(len(records))}
+	h := indexHeader{Version: indexVersion, Bucket: bucket, Filter: uint64(len(filter)), Firsts: uint64(len(order))}
 	copy(h.Magic[:], indexMagic)
-	for i, s := range keys.search {
-		h.Search[i] = uint64(len(s))
+	for i := range keys.search {
+		h.Search[i] = uint64(keys.search[i].len())
 	}
-	h.Sum = h.checksum(filter.Bytes())
+	h.Sum = h.checksum(filter)
 	return writeSynced(indexPath(dir, bucket), func(w io.Writer) error {
 		if err := binary.Write(w, binary.LittleEndian, h); err != nil {
 			return err
 		}
-		if _, err := w.Write(filter.Bytes()); err != nil {
+		if _, err := w.Write(filter); err != nil {
 			return err
 		}
 		var b []byte
-		for _, r := range records {
+		for _, i := range order {
+			r := keys.firsts.records.at(int(i))
 			b = append(b[:0], r.sum[:]...)
 			b = binary.LittleEndian.AppendUint32(b, r.seq)
 			b = binary.LittleEndian.AppendUint32(b, r.at)
@@ -120,8 +99,9 @@ func buildIndex(dir string, bucket uint32, keys *openKeys) error {
 				return err
 			}
 		}
-		for _, s := range keys.search {
-			sorted := slices.Clone(s)
+		var sorted []uint64
+		for i := range keys.search {
+			sorted = keys.search[i].appendTo(sorted[:0])
 			slices.Sort(sorted)
 			for _, k := range sorted {
 				b = binary.LittleEndian.AppendUint64(b[:0], k)
@@ -132,6 +112,26 @@ func buildIndex(dir string, bucket uint32, keys *openKeys) error {
 		}
 		return nil
 	})
+}
+
+// buildFilter returns the encoded membership filter over the records in their order; empty when there are none.
+func buildFilter(t *keyTable, order []uint32) ([]byte, error) {
+	heads := make([]uint64, 0, len(order))
+	for _, i := range order {
+		if h := filterKey(t.records.at(int(i)).sum); len(heads) == 0 || h != heads[len(heads)-1] {
+			heads = append(heads, h)
+		}
+	}
+	if len(heads) == 0 {
+		return nil, nil
+	}
+	f, err := xorfilter.NewBinaryFuse[uint16](heads)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = f.Save(&b)
+	return b.Bytes(), err
 }
 
 // filterKey is what the membership filter holds of a dedupe key: its first 64 bits, in the order that the keys sort by.
@@ -246,14 +246,14 @@ func (x *index) find(kind int, value string, before uint32, limit int) []uint32 
 }
 
 // findOpen is find over the keys of a bucket without an index, which lie in order of sequence: one pass back from before.
-func findOpen(keys []uint64, value string, before uint32, limit int) []uint32 {
+func findOpen(keys *list[uint64], value string, before uint32, limit int) []uint32 {
 	const seqMask = 1<<searchSeqBits - 1
 	low := searchKey(value, 0)
-	end := sort.Search(len(keys), func(i int) bool { return keys[i]&seqMask >= uint64(before) })
+	end := sort.Search(keys.len(), func(i int) bool { return *keys.at(i)&seqMask >= uint64(before) })
 	var seqs []uint32
 	for i := end - 1; i >= 0 && len(seqs) < limit; i-- {
-		if keys[i]&^seqMask == low {
-			seqs = append(seqs, uint32(keys[i]&seqMask))
+		if k := *keys.at(i); k&^seqMask == low {
+			seqs = append(seqs, uint32(k&seqMask))
 		}
 	}
 	return seqs

@@ -142,7 +142,7 @@ func (s *Store) loadIndex(b *closedBucket) error {
 		b.index = &index{}
 		return nil
 	}
-	keys, _, _, err := s.scanKeys(b.number)
+	keys, _, _, err := s.scanKeys(b.number, 0)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *Store) loadIndex(b *closedBucket) error {
 }
 
 func (s *Store) loadOpenBucket(number uint32, opened time.Time) error {
-	keys, seq, last, err := s.scanKeys(number)
+	keys, seq, last, err := s.scanKeys(number, s.opts.BucketEvents)
 	if err != nil {
 		return err
 	}
@@ -169,13 +169,14 @@ func (s *Store) loadOpenBucket(number uint32, opened time.Time) error {
 	return nil
 }
 
-// scanKeys reads the keys of a bucket's events from its rows: about 2 s for a million, warm, most of it in SQLite.
-func (s *Store) scanKeys(bucket uint32) (keys *openKeys, newest uint32, last time.Time, err error) {
+// scanKeys reads the keys of a bucket's events from its rows, with room for at least so many: about 2 s for a million, warm,
+// most of it in SQLite.
+func (s *Store) scanKeys(bucket uint32, room int) (keys *openKeys, newest uint32, last time.Time, err error) {
 	events, err := s.w.int64(fmt.Sprintf(`SELECT max(seq) FROM events_%d`, bucket))
 	if err != nil {
 		return nil, 0, time.Time{}, err
 	}
-	keys = newOpenKeys(int(events))
+	keys = newOpenKeys(max(room, int(events)))
 	var lastMS int64
 	// The driver's own rows: through database/sql it takes twice as long.
 	err = s.w.query(fmt.Sprintf(`SELECT seq, at, ymid, telegram_id, zone_id, key, key_check FROM events_%d ORDER BY seq`, bucket),
@@ -191,7 +192,7 @@ func (s *Store) scanKeys(bucket uint32) (keys *openKeys, newest uint32, last tim
 				return fmt.Errorf("event %d of bucket %d: its dedupe key is not 16 bytes: %w", seq, bucket, carom.ErrInvalid)
 			}
 			// A later one with the same key came after the window: it counts from then on.
-			keys.firsts[[16]byte(sum)] = first{seq: uint32(seq), at: uint32(at / 1000), check: uint32(check)}
+			keys.firsts.put([16]byte(sum), first{seq: uint32(seq), at: uint32(at / 1000), check: uint32(check)})
 			keys.addSearch(ymid, user, zone, uint32(seq))
 			newest, lastMS = uint32(seq), max(lastMS, at)
 			return nil

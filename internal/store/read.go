@@ -218,9 +218,9 @@ func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFi
 func (s *Store) findSeqs(bucket uint32, kind int, value string, before uint32, limit int) []uint32 {
 	s.searchMu.RLock()
 	if bucket == s.open.number {
-		keys := s.open.keys.search[kind] // only ever appended to: this much of it does not change
+		keys := s.open.keys.search[kind] // a copy: the committer appends to the original
 		s.searchMu.RUnlock()
-		return findOpen(keys, value, before, limit)
+		return findOpen(&keys, value, before, limit)
 	}
 	defer s.searchMu.RUnlock()
 	for _, b := range *s.closed.Load() {
@@ -230,7 +230,7 @@ func (s *Store) findSeqs(bucket uint32, kind int, value string, before uint32, l
 		if b.index != nil {
 			return b.index.find(kind, value, before, limit)
 		}
-		return findOpen(b.keys.search[kind], value, before, limit)
+		return findOpen(&b.keys.search[kind], value, before, limit)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func TestSearchStepsThroughManyHits(t *testing.T) {
 }
 
 func TestFindOpenStartsBelowItsCursor(t *testing.T) {
-	k := newOpenKeys(0)
+	k := newOpenKeys(1000)
 	for seq := uint32(1); seq <= 1000; seq++ {
 		if seq%3 != 0 { // some have none
 			k.addSearch(strconv.Itoa(int(seq%7)), "", "", seq)
@@ -126,7 +126,7 @@ func TestFindOpenStartsBelowItsCursor(t *testing.T) {
 				want = append(want, uint32(seq))
 			}
 		}
-		if diff := cmp.Diff(want, findOpen(k.search[searchYMID], "4", before, 5)); diff != "" {
+		if diff := cmp.Diff(want, findOpen(&k.search[searchYMID], "4", before, 5)); diff != "" {
 			t.Errorf("findOpen below %d (-want +got):\n%s", before, diff)
 		}
 	}
