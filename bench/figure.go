@@ -79,6 +79,8 @@ func figures() []figure {
 		{"half_per_s", "/s", "half the saturating rate, as used below", nil},
 		{"accept_p99_ms_half", "ms", "acknowledgement at half the rate, p99", atMost(10)},
 		{"e2e_p99_ms_half", "ms", "end to end at half the rate, p99", atMost(30)},
+		{"journal_accept_p99_ms_half", "ms", "acknowledgement by the bare journal at that rate, p99", nil},
+		{"journal_e2e_p99_ms_half", "ms", "end to end through the bare journal at that rate, p99", nil},
 		{"e2e_p50_ms_500", "ms", "end to end at 500/s, median", atMost(3)},
 		{figE2E500, "ms", "end to end at 500/s, p99", nearForwarder},
 		{figForwarder500, "ms", "the forwarder's", nil},

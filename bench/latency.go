@@ -5,14 +5,14 @@ import "context"
 // lowRate is the rate, in events per second, at which a server has nothing to wait for but itself.
 const lowRate = 500
 
-// latency runs open loops: carom at half its saturating rate, then carom and the forwarder at a low one.
+// latency runs open loops: carom and the journal at half carom's saturating rate, carom and the forwarder at a low one.
 func (r *rig) latency(ctx context.Context, rep *report, p *part) error {
 	half, err := r.half(ctx, rep, p)
 	if err != nil {
 		return err
 	}
 	rep.set("half_per_s", half)
-	steps := []string{"half", "low", partForwarder}
+	steps := []string{"half", partJournal, "low", partForwarder}
 	found := map[string][]measurement{}
 	for round := range r.Rounds {
 		for _, step := range rotated(steps, round) {
@@ -20,6 +20,8 @@ func (r *rig) latency(ctx context.Context, rep *report, p *part) error {
 			switch step {
 			case "half":
 				rate = half
+			case partJournal:
+				name, rate = partJournal, half
 			case partForwarder:
 				name = partForwarder
 			}
@@ -36,8 +38,11 @@ func (r *rig) latency(ctx context.Context, rep *report, p *part) error {
 	}
 	e2e50 := func(m measurement) float64 { return m.EndToEnd.P50 }
 	e2e99 := func(m measurement) float64 { return m.EndToEnd.P99 }
-	rep.setMedian("accept_p99_ms_half", found["half"], "carom", func(m measurement) float64 { return m.Accept.P99 })
+	accept99 := func(m measurement) float64 { return m.Accept.P99 }
+	rep.setMedian("accept_p99_ms_half", found["half"], "carom", accept99)
 	rep.setMedian("e2e_p99_ms_half", found["half"], "carom", e2e99)
+	rep.setMedian("journal_accept_p99_ms_half", found[partJournal], partJournal, accept99)
+	rep.setMedian("journal_e2e_p99_ms_half", found[partJournal], partJournal, e2e99)
 	rep.setMedian("e2e_p50_ms_500", found["low"], "carom", e2e50)
 	rep.setMedian(figE2E500, found["low"], "carom", e2e99)
 	rep.setMedian(figForwarder500, found[partForwarder], partForwarder, e2e99)

@@ -20,12 +20,13 @@ import (
 const (
 	partHandler   = "handler"
 	partForwarder = "forwarder"
+	partJournal   = "journal"
 	partSink      = "sink"
 	partLoad      = "load"
 )
 
 func isPart(args []string) bool {
-	return len(args) > 1 && slices.Contains([]string{partHandler, partForwarder, partSink, partLoad}, args[1])
+	return len(args) > 1 && slices.Contains([]string{partHandler, partForwarder, partJournal, partSink, partLoad}, args[1])
 }
 
 // runPart is the main function of such a process. The servers listen at args[0] and end when stdin does; the load generator
@@ -65,6 +66,16 @@ func runPart(ctx context.Context, name string, args []string, stdin io.Reader, s
 		f := reference.NewForwarder(args[1])
 		wg.Go(func() { f.Run(ctx) })
 		h = f
+	case partJournal:
+		if len(args) < 3 {
+			return fmt.Errorf("%s needs the URL to forward to and a folder", name)
+		}
+		j, err := reference.NewJournal(args[2], args[1])
+		if err != nil {
+			return err
+		}
+		wg.Go(func() { j.Run(ctx) })
+		h = j
 	}
 	srv := &http.Server{Handler: h}
 	wg.Go(func() { _ = srv.Serve(l) }) // ends when the server is closed

@@ -79,7 +79,7 @@ func (r *rig) measureFresh(ctx context.Context, name string, pl plan, p *part) (
 	if name == "carom" {
 		t, dir, err = r.one(ctx)
 	} else {
-		t, err = r.reference(name)
+		t, dir, err = r.reference(name)
 	}
 	if err != nil {
 		return m, err

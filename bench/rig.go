@@ -86,13 +86,20 @@ func (r *rig) fresh() (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
-// reference starts one of the two reference servers.
-func (r *rig) reference(name string) (target, error) {
-	p, err := proc.StartPart(r.log(), name, "127.0.0.1:0", "http://"+r.sink.Addr+"/postback")
-	if err != nil {
-		return target{}, err
+// reference starts one of the reference servers; the journal has its file in the folder that it returns.
+func (r *rig) reference(name string) (t target, dir string, err error) {
+	args := []string{name, "127.0.0.1:0", "http://" + r.sink.Addr + "/postback"}
+	if name == partJournal {
+		if dir, err = r.fresh(); err != nil {
+			return target{}, "", err
+		}
+		args = append(args, dir)
 	}
-	return target{name: name, addr: p.Addr, paths: []string{postback(proc.NewSecret(), zoneMain)}, process: p.Process, sends: name == partForwarder}, nil
+	p, err := proc.StartPart(r.log(), args...)
+	if err != nil {
+		return target{}, "", err
+	}
+	return target{name: name, addr: p.Addr, paths: []string{postback(proc.NewSecret(), zoneMain)}, process: p.Process, sends: name != partHandler}, dir, nil
 }
 
 // start starts a server in dir with these endpoints. Its postbacks are of the given zones in turn.

@@ -1,8 +1,9 @@
-// Package reference holds the two servers that carom is measured against. They are fixed: a change here makes every earlier
+// Package reference holds the servers that carom is measured against. They are fixed: a change here makes every earlier
 // figure incomparable.
 //
 // Handler is what net/http costs to read a postback and to answer it. Forwarder adds what it costs to pass the postback on,
-// with nothing verified, deduplicated, routed or stored: whatever it holds is lost when it dies.
+// with nothing verified, deduplicated, routed or stored: whatever it holds is lost when it dies. Journal adds one synced
+// file to the Forwarder: the least that losing nothing costs.
 package reference
 
 import (

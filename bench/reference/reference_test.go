@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -27,22 +29,37 @@ func TestHandlerReadsTheQuery(t *testing.T) {
 	}
 }
 
-func TestForwarderPassesTheQueryOn(t *testing.T) {
+func TestForwardersPassTheQueryOn(t *testing.T) {
 	got := make(chan string, 1)
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got <- r.URL.String() }))
 	defer target.Close()
-	f := NewForwarder(target.URL + "/postback")
-	srv := httptest.NewServer(f)
-	defer srv.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { f.Run(ctx); close(done) }()
-	if s := status(t, srv.URL+"/in/bench?ymid=a&zone_id=1"); s != 200 {
-		t.Fatalf("answered %d, want 200", s)
+	dir := t.TempDir()
+	journal, err := NewJournal(dir, target.URL+"/postback")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if want, u := "/postback?ymid=a&zone_id=1", <-got; u != want {
-		t.Errorf("target got %q, want %q", u, want)
+	for name, f := range map[string]interface {
+		http.Handler
+		Run(ctx context.Context)
+	}{"forwarder": NewForwarder(target.URL + "/postback"), "journal": journal} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(f)
+			defer srv.Close()
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { f.Run(ctx); close(done) }()
+			if s := status(t, srv.URL+"/in/bench?ymid=a&zone_id=1"); s != 200 {
+				t.Fatalf("answered %d, want 200", s)
+			}
+			if want, u := "/postback?ymid=a&zone_id=1", <-got; u != want {
+				t.Errorf("target got %q, want %q", u, want)
+			}
+			cancel()
+			<-done
+		})
 	}
-	cancel()
-	<-done
+	text, err := os.ReadFile(filepath.Join(dir, "journal"))
+	if want := "ymid=a&zone_id=1\n"; err != nil || string(text) != want {
+		t.Errorf("the journal holds %q (%v), want %q", text, err, want)
+	}
 }
