@@ -140,7 +140,7 @@ func (r *rig) comeBack(ctx context.Context, t target, b backlog, p *part) (d dra
 	needed := time.Duration(d.Pending) * time.Second / drainRate
 	window := min(max(needed/2, r.Window), time.Minute)
 	newRun := r.run()
-	if err := client.Expect(ctx, newRun, began.Add(r.WarmUp).UnixNano()); err != nil {
+	if err := client.Expect(ctx, newRun, began.Add(r.OpenWait).UnixNano()); err != nil {
 		return d, err
 	}
 	type loaded struct {
@@ -150,7 +150,7 @@ func (r *rig) comeBack(ctx context.Context, t target, b backlog, p *part) (d dra
 	done := make(chan loaded, 1) // holds the one result, so that the sender never waits
 	go func() {
 		res, _, err := r.load(load.Config{Addr: t.addr, Paths: []string{postback(b.secret, zoneDead)}, Run: newRun,
-			Senders: hangingSenders, Rate: newRate, Duration: r.WarmUp + window})
+			Senders: hangingSenders, Rate: newRate, Duration: r.OpenWait + window})
 		done <- loaded{res, err}
 	}()
 	d.Healthy, err = r.measure(ctx, t, plan{rate: healthyRate, warmUp: r.WarmUp, window: window})

@@ -39,6 +39,7 @@ type options struct {
 	PairWindow   time.Duration
 	IdleAfter    time.Duration // when the memory of an idle server is read
 	Connect      time.Duration // how long before the first event the load generator is started, so that it is connected by then
+	OpenWait     time.Duration // how long a breaker may stay open after its endpoint's return: what comes then joins the backlog and does not count as new
 	Quick        bool
 }
 
@@ -70,7 +71,7 @@ func fail(err error) {
 
 // parseOptions reads the command line. Help and faults are written to w.
 func parseOptions(args []string, w io.Writer) (options, error) {
-	o := options{Senders: 64, IdleAfter: 5 * time.Second, Connect: 400 * time.Millisecond}
+	o := options{Senders: 64, IdleAfter: 5 * time.Second, Connect: 400 * time.Millisecond, OpenWait: 8 * time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(w)
 	var only string

@@ -51,7 +51,7 @@ func tiny(t *testing.T) options {
 	// The folder of a test may lie in memory, which a benchmark refuses; the parts are called below that check.
 	o.Carom, o.Dir, o.Out = self, t.TempDir(), filepath.Join(t.TempDir(), "out", "latest.json")
 	o.Senders, o.Connect, o.IdleAfter = 8, 60*time.Millisecond, time.Millisecond
-	o.WarmUp, o.Window, o.PairWindow = 20*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+	o.WarmUp, o.Window, o.PairWindow, o.OpenWait = 20*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
 	return o
 }
 
