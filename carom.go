@@ -119,8 +119,9 @@ type Event struct {
 	SubZoneID  string
 	RequestVar string
 	TelegramID string
+	UserID     string // the user as the network names them, where that is not a Telegram id
 	Price      Price  // the network's estimate
-	ExternalID string // the `id` that a trusted server gave
+	ExternalID string // the `id` that a trusted server gave, or the network's transaction
 	Fields     []Field
 	Flags      Flags
 	Held       string   // why it is held; empty when it is not
@@ -130,10 +131,13 @@ type Event struct {
 
 // DedupeKey is what makes two events the same one.
 //
-// Sum is the first 128 bits of a SHA-256 over the key's tuple, source included. Check is a hash over amount and user: two
-// events with one Sum and different Checks are conflicting duplicates. Window is how long the first one counts.
+// Sum is the first 128 bits of a SHA-256 over the key's tuple, source included. Also, unless it is zero, is another such
+// sum that makes two events the same as well: over the signature, where the text it covers can be split into other fields.
+// Check is a hash over amount and user: two events with one Sum and different Checks are conflicting duplicates. Window is
+// how long the first one counts.
 type DedupeKey struct {
 	Sum    [16]byte
+	Also   [16]byte
 	Check  uint32
 	Window time.Duration
 }
@@ -156,9 +160,16 @@ const (
 	ReasonTooManyFields    Reason = "too_many_fields"    // more parameters than an event may keep
 	ReasonFieldTooLong     Reason = "field_too_long"     // a mapped field beyond its limit
 
+	ReasonTest Reason = "test" // the network's own test or probe: answered as accepted
+
 	ReasonUnknownApp    Reason = "unknown_app"    // unverified: no such app
 	ReasonUnknownSource Reason = "unknown_source" // unverified: no such source
 	ReasonWrongSecret   Reason = "wrong_secret"   // unverified: the secret differs
+	ReasonNoSignature   Reason = "no_signature"   // unverified: the signature is missing, or not where it has to be
+	ReasonBadSignature  Reason = "bad_signature"  // unverified: the signature is of other bytes or another key
+	ReasonUnknownKey    Reason = "unknown_key"    // unverified: the network publishes no key of this id
+	ReasonStale         Reason = "stale"          // unverified: signed longer ago, or further ahead, than the clocks may differ
+	ReasonWrongAddress  Reason = "wrong_address"  // unverified: from an address that the source does not list, and it asks for one
 )
 
 // Refused is a received postback that was verified and can never be used as it is. It claims no dedupe key.

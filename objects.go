@@ -2,6 +2,7 @@ package carom
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -54,6 +55,12 @@ type Source struct {
 	// Secrets are the SHA-256 sums of the path secrets that are accepted now, newest first: two during a rotation.
 	// The secrets themselves are shown once when made and not kept.
 	Secrets []SecretSum `json:"secrets,omitempty"`
+	// NetworkSecrets are the keys that the network signs with, or sends as they are, newest first: two during a rotation.
+	// Whether there must be one says the profile.
+	NetworkSecrets []SigningSecret `json:"network_secrets,omitempty"`
+	// Addresses are those that the network sends from. They are noted with each event, and required if RequireAddress says so.
+	Addresses      []netip.Prefix `json:"addresses,omitempty"`
+	RequireAddress bool           `json:"require_address,omitempty"`
 }
 
 // ID names the source among all: "app/source".
@@ -98,7 +105,7 @@ type Endpoint struct {
 // ID names the endpoint among all: "app/endpoint".
 func (e *Endpoint) ID() string { return e.App + "/" + e.Name }
 
-// SigningSecret is a key that deliveries are signed with. It prints masked.
+// SigningSecret is a key that deliveries, or a network's postbacks, are signed with. It prints masked.
 type SigningSecret struct {
 	Key      Masked    `json:"key"` // "whsec_" and base64, or plain text of at least 16 bytes
 	NotAfter time.Time `json:"not_after,omitzero"`

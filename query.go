@@ -7,7 +7,7 @@ type EventFilter struct {
 	App    string
 	Source string // name of the source, with App
 	YMID   string
-	User   string // telegram_id
+	User   string // telegram_id, or user_id where there is none
 	Zone   string
 	Before EventID // the cursor: only events older than this one
 	Limit  int     // 0 means 50; at most 1,000

@@ -182,7 +182,7 @@ func (c *cli) sendEventCommand() *cobra.Command {
 		Use:   "event NAME=VALUE…",
 		Short: "Report an event, as a trusted server would",
 		Long: `Reports one event to POST /v1/events. Names: id and event_type (both needed), reward_event_type, ymid, zone_id, sub_zone_id,
-request_var, telegram_id, estimated_price, test (true or false); any other name becomes a further field.`,
+request_var, telegram_id, user_id, estimated_price, test (true or false); any other name becomes a further field.`,
 		Example: `  carom send event --app shop id=order-7 event_type=completion ymid=user123 estimated_price=0.01
   carom send event --app shop id=test-1 event_type=click test=true`,
 		RunE: run(func(ctx context.Context, args []string) error {
@@ -232,7 +232,8 @@ func reported(args []string) (api.ReportedEvent, error) {
 	var e api.ReportedEvent
 	to := map[string]*string{
 		"id": &e.ID, "event_type": &e.EventType, "reward_event_type": &e.RewardEventType, "ymid": &e.YMID, "zone_id": &e.ZoneID,
-		"sub_zone_id": &e.SubZoneID, "request_var": &e.RequestVar, "telegram_id": &e.TelegramID, "estimated_price": &e.EstimatedPrice,
+		"sub_zone_id": &e.SubZoneID, "request_var": &e.RequestVar, "telegram_id": &e.TelegramID, "user_id": &e.UserID,
+		"estimated_price": &e.EstimatedPrice,
 	}
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")

@@ -52,7 +52,7 @@ With --ymid or --user and a single match: its story. Else a list, newest first.`
 	}
 	addSelector(cmd, &s)
 	cmd.Flags().StringVar(&s.ymid, "ymid", "", "only events with this ymid")
-	cmd.Flags().StringVar(&s.user, "user", "", "only events of this telegram_id")
+	cmd.Flags().StringVar(&s.user, "user", "", "only events of this telegram_id, or user_id where there is none")
 	cmd.Flags().StringVar(&s.zone, "zone", "", "only events of this zone_id")
 	cmd.Flags().IntVarP(&s.limit, "number", "n", 20, "how many at most (1000)")
 	cmd.Flags().BoolVar(&refused, "refused", false, "postbacks that had the right secret and cannot be used")

@@ -134,7 +134,7 @@ func writeStory(w io.Writer, st *api.Story) {
 	}
 	for _, f := range []struct{ name, value string }{
 		{"ymid", e.YMID}, {"zone_id", e.ZoneID}, {"sub_zone_id", e.SubZoneID}, {"request_var", e.RequestVar},
-		{"telegram_id", e.TelegramID}, {"Estimated price", e.EstimatedPrice}, {"Reported id", e.ExternalID},
+		{"telegram_id", e.TelegramID}, {"user_id", e.UserID}, {"Estimated price", e.EstimatedPrice}, {"Reported id", e.ExternalID},
 		{"Flags", strings.Join(e.Flags, ", ")}, {"Held", e.Held},
 	} {
 		if f.value != "" {

@@ -24,8 +24,9 @@ type Event struct {
 	SubZoneID       string            `json:"sub_zone_id"`
 	RequestVar      string            `json:"request_var"`
 	TelegramID      string            `json:"telegram_id"`
+	UserID          string            `json:"user_id,omitempty" doc:"The user as the network names them, where that is not a Telegram id"`
 	EstimatedPrice  string            `json:"estimated_price" doc:"The network's estimate, decimal; empty when there is none"`
-	ExternalID      string            `json:"external_id,omitempty" doc:"The id that a trusted server reported"`
+	ExternalID      string            `json:"external_id,omitempty" doc:"The id that a trusted server reported, or the network's transaction"`
 	Fields          map[string]string `json:"fields,omitempty" doc:"Further parameters by the network's names"`
 	Flags           []string          `json:"flags,omitempty" nullable:"false" doc:"Oddities that did not stop it"`
 	Held            string            `json:"held,omitempty" doc:"Why it is held; empty when it is not"`
@@ -88,7 +89,7 @@ func eventOf(e *carom.Event) Event {
 	v := Event{
 		ID: e.ID, At: e.At.UTC(), App: e.App, Source: e.Source, Network: e.Network,
 		EventType: string(e.Type), RewardEventType: string(e.Value),
-		YMID: e.YMID, ZoneID: e.ZoneID, SubZoneID: e.SubZoneID, RequestVar: e.RequestVar, TelegramID: e.TelegramID,
+		YMID: e.YMID, ZoneID: e.ZoneID, SubZoneID: e.SubZoneID, RequestVar: e.RequestVar, TelegramID: e.TelegramID, UserID: e.UserID,
 		EstimatedPrice: e.Price.String(), ExternalID: e.ExternalID,
 		Flags: e.Flags.Names(), Held: e.Held, Strength: string(e.Strength),
 	}
@@ -197,7 +198,7 @@ func (sel Selection) resolve(c caller) (app, source string, err error) {
 type eventsIn struct {
 	Selection
 	YMID   string `query:"ymid"`
-	User   string `query:"user" doc:"The telegram_id"`
+	User   string `query:"user" doc:"The telegram_id, or the user_id where there is none"`
 	Zone   string `query:"zone" doc:"The zone_id"`
 	Before string `query:"before" doc:"The cursor: only events older than the one with this id"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`

@@ -18,6 +18,7 @@ type ReportedEvent struct {
 	SubZoneID       string            `json:"sub_zone_id,omitempty"`
 	RequestVar      string            `json:"request_var,omitempty"`
 	TelegramID      string            `json:"telegram_id,omitempty"`
+	UserID          string            `json:"user_id,omitempty" doc:"The user by a name of yours, where that is not a Telegram id"`
 	EstimatedPrice  string            `json:"estimated_price,omitempty" doc:"A decimal number as text, for example 0.0023"`
 	Fields          map[string]string `json:"fields,omitempty" doc:"Further fields, usable as macros"`
 	Test            bool              `json:"test,omitempty" doc:"A test: stored and marked, never rewarded"`

@@ -25,6 +25,7 @@ type item struct {
 	SubZoneID       text       `json:"sub_zone_id"`
 	RequestVar      text       `json:"request_var"`
 	TelegramID      text       `json:"telegram_id"`
+	UserID          text       `json:"user_id"`
 	EstimatedPrice  text       `json:"estimated_price"`
 	Fields          itemFields `json:"fields"`
 	Test            bool       `json:"test"`
@@ -151,7 +152,7 @@ func expected(field string) string {
 // holds reports whether any text of the item contains part.
 func (it *item) holds(part string) bool {
 	for _, t := range []text{it.ID, it.App, it.Source, it.EventType, it.RewardEventType, it.YMID, it.ZoneID, it.SubZoneID, it.RequestVar,
-		it.TelegramID, it.EstimatedPrice} {
+		it.TelegramID, it.UserID, it.EstimatedPrice} {
 		if strings.Contains(string(t), part) {
 			return true
 		}
@@ -186,6 +187,7 @@ func (it *item) event(src *source) (*carom.Event, error) {
 	}{
 		{"id", it.ID}, {"event_type", it.EventType}, {"reward_event_type", it.RewardEventType}, {"ymid", it.YMID}, {"zone_id", it.ZoneID},
 		{"sub_zone_id", it.SubZoneID}, {"request_var", it.RequestVar}, {"telegram_id", it.TelegramID},
+		{"user_id", it.UserID},
 	} {
 		if err := checkText(f.name, string(f.value), maxText); err != nil {
 			return nil, err
@@ -196,8 +198,8 @@ func (it *item) event(src *source) (*carom.Event, error) {
 	}
 	ev := &carom.Event{
 		App: src.App, Source: src.Name, Network: carom.ProfileAPI, ExternalID: string(it.ID), YMID: string(it.YMID), ZoneID: string(it.ZoneID),
-		SubZoneID: string(it.SubZoneID), RequestVar: string(it.RequestVar), TelegramID: string(it.TelegramID), Fields: it.Fields,
-		Strength: carom.Secret,
+		SubZoneID: string(it.SubZoneID), RequestVar: string(it.RequestVar), TelegramID: string(it.TelegramID), UserID: string(it.UserID),
+		Fields: it.Fields, Strength: carom.Secret,
 	}
 	if it.Test {
 		ev.Flags |= carom.FlagTest

@@ -216,6 +216,10 @@ func appendDefaultJSON(b []byte, d *carom.Delivery) []byte {
 		b = append(b, member.name...)
 		b = appendJSONString(b, member.value)
 	}
+	if ev.UserID != "" {
+		b = append(b, `,"user_id":`...)
+		b = appendJSONString(b, ev.UserID)
+	}
 	if ev.ExternalID != "" {
 		b = append(b, `,"external_id":`...)
 		b = appendJSONString(b, ev.ExternalID)

@@ -98,7 +98,7 @@ func TestCompileURLFaults(t *testing.T) {
 func TestSuggestions(t *testing.T) {
 	want := map[string]string{
 		"event": "event_type", "zone": "zone_id", "value": "reward_event_type", "amount": "estimated_price", "price": "estimated_price",
-		"payout": "estimated_price", "uid": "ymid", "user": "ymid", "user_id": "ymid", "click_id": "ymid", "placement": "request_var",
+		"payout": "estimated_price", "uid": "ymid", "user": "ymid", "userid": "ymid", "click_id": "ymid", "placement": "request_var",
 		"var": "request_var", "subzone": "sub_zone_id", "tg_id": "telegram_id", "sig": "signature", "ymd": "ymid",
 		"event_typ": "event_type", "request_va": "request_var", "estimate_price": "estimated_price", "receved_at": "received_at",
 		"delivery": "delivery_id", "fields.geo": "field.geo", "fild.geo": "field.geo",

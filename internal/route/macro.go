@@ -35,6 +35,7 @@ const (
 	eventType
 	rewardEventType
 	estimatedPrice
+	userID
 	eventID
 	deliveryID
 	attemptNumber
@@ -72,6 +73,7 @@ var macros = [...]struct {
 	eventType:        {Macro{"event_type", "impression, click, completion, reversal, or a type of your own", "impression"}, true},
 	rewardEventType:  {Macro{"reward_event_type", "valued or not_valued; empty when the network did not say", "valued"}, true},
 	estimatedPrice:   {Macro{"estimated_price", "the network's estimate, as a plain decimal; may be empty", "0.0023"}, true},
+	userID:           {Macro{"user_id", "the user as the network names them, where that is not a Telegram id; may be empty", "u-4711"}, true},
 	eventID:          {Macro{"event_id", "carom's id of the event", "evt_0c5g21r0000010000000k"}, true},
 	deliveryID:       {Macro{"delivery_id", "carom's id of the delivery, the same at every attempt", "dlv_0c5g21r0000010000000k00"}, false},
 	attemptNumber:    {Macro{"attempt", "the number of the attempt, from 1", "1"}, false},
@@ -81,7 +83,7 @@ var macros = [...]struct {
 	network:          {Macro{"network", "the name of the network's profile", "monetag"}, true},
 	app:              {Macro{"app", "the name of the app", "my-game"}, false},
 	source:           {Macro{"source", "the name of the source", "monetag"}, true},
-	externalID:       {Macro{"external_id", "the id that a trusted server gave; else empty", "order-42"}, true},
+	externalID:       {Macro{"external_id", "the id that a trusted server gave, or the network's transaction; may be empty", "order-42"}, true},
 	test:             {Macro{"test", "1 for a test event; else empty", ""}, true},
 	signature: {Macro{"signature", "the signature of a GET, as the URL's last parameter",
 		"b01fb88ec1b13b9675de4c5f5b01bda0981893756e64cd895fc396cab85437c0"}, false},
@@ -110,7 +112,7 @@ var synonyms = [...]struct {
 	{"event", eventType}, {"type", eventType}, {"action", eventType}, {"zone", zoneID}, {"zoneid", zoneID},
 	{"value", rewardEventType}, {"valued", rewardEventType}, {"reward", rewardEventType}, {"reward_type", rewardEventType},
 	{"amount", estimatedPrice}, {"price", estimatedPrice}, {"payout", estimatedPrice}, {"revenue", estimatedPrice},
-	{"uid", ymid}, {"user", ymid}, {"user_id", ymid}, {"userid", ymid}, {"click_id", ymid}, {"clickid", ymid},
+	{"uid", ymid}, {"user", ymid}, {"userid", ymid}, {"click_id", ymid}, {"clickid", ymid},
 	{"placement", requestVar}, {"var", requestVar}, {"subzone", subZoneID}, {"sub_zone", subZoneID}, {"subzone_id", subZoneID},
 	{"tg_id", telegramID}, {"tgid", telegramID}, {"telegram", telegramID}, {"sig", signature}, {"sign", signature},
 	{"hash", signature}, {"timestamp", sentAt}, {"time", sentAt}, {"id", deliveryID}, {"transaction_id", deliveryID},

@@ -187,6 +187,8 @@ func (r *rendering) appendMacro(b []byte, p *part) []byte {
 		value = ev.RequestVar
 	case telegramID:
 		value = ev.TelegramID
+	case userID:
+		value = ev.UserID
 	case eventType:
 		value = string(ev.Type)
 	case rewardEventType:

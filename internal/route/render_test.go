@@ -40,7 +40,7 @@ func sampleDelivery() *carom.Delivery {
 		Event: &carom.Event{
 			ID: "evt_0c5g21r0000010000000k", At: acceptedAt, App: "my-game", Source: "main", Network: "monetag",
 			Type: carom.Click, Value: carom.Valued, YMID: "user123", ZoneID: "8790478", SubZoneID: "8790479",
-			RequestVar: "bonus-btn", TelegramID: "123456789", Price: carom.Price{Nanos: 2_300_000, Set: true},
+			RequestVar: "bonus-btn", TelegramID: "123456789", UserID: "u-4711", Price: carom.Price{Nanos: 2_300_000, Set: true},
 			ExternalID: "order-42", Fields: []carom.Field{{Name: "geo", Value: "DE"}, {Name: "Odd.name-1", Value: "x y"}},
 		},
 	}
@@ -81,7 +81,7 @@ func TestEveryMacro(t *testing.T) {
 		"event_type": "click", "reward_event_type": "valued", "estimated_price": "0.0023",
 		"event_id": "evt_0c5g21r0000010000000k", "delivery_id": "dlv_0c5g21r0000010000000k00", "attempt": "3",
 		"received_at": "1767323045", "received_at_ms": "1767323045678", "sent_at": "1767323046",
-		"network": "monetag", "app": "my-game", "source": "main", "external_id": "order-42", "test": "1",
+		"network": "monetag", "app": "my-game", "source": "main", "user_id": "u-4711", "external_id": "order-42", "test": "1",
 		"field.geo": "DE", "field.Odd.name-1": "x%20y", "field.absent": "",
 	}
 	d := sampleDelivery()

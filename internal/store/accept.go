@@ -53,7 +53,11 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	ev := sub.Event
 	at := ev.Received.At.UTC().Truncate(time.Millisecond)
 	ev.At = at
-	if ref, f, ok := s.lookup(&sub.Key, at); ok {
+	ref, f, ok, err := s.original(&sub.Key, at)
+	if err != nil {
+		return err
+	}
+	if ok {
 		sub.Receipt = carom.Receipt{ID: carom.NewEventID(s.inc, ref), Duplicate: true, Conflict: f.check != sub.Key.Check}
 		sub.Receipt.Late = at.Unix()-int64(f.at) >= int64(lateAfter/time.Second)
 		outcome := carom.OutcomeDuplicate
@@ -71,12 +75,18 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	if at.After(o.lastAt) {
 		o.lastAt = at
 	}
-	ref := carom.Ref{Bucket: o.number, Seq: o.seq}
+	ref = carom.Ref{Bucket: o.number, Seq: o.seq}
 	ev.ID = carom.NewEventID(s.inc, ref)
 	sub.Receipt = carom.Receipt{ID: ev.ID}
 
-	old, had := o.keys.firsts.put(sub.Key.Sum, first{seq: o.seq, at: uint32(at.Unix()), check: sub.Key.Check})
-	b.undo = append(b.undo, undoFirst{sub.Key.Sum, old, had})
+	f = first{seq: o.seq, at: uint32(at.Unix()), check: sub.Key.Check}
+	for _, sum := range [...][16]byte{sub.Key.Sum, sub.Key.Also} {
+		if sum == ([16]byte{}) {
+			continue
+		}
+		old, had := o.keys.firsts.put(sum, f)
+		b.undo = append(b.undo, undoFirst{sum, old, had})
+	}
 
 	if err := s.insertEvent(o.seq, ev, sub); err != nil {
 		return err
@@ -101,16 +111,33 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	return nil
 }
 
+// original finds the event that the key makes this one a copy of: by its tuple, or by the signature that vouches for it.
+func (s *Store) original(key *carom.DedupeKey, at time.Time) (ref carom.Ref, f first, ok bool, err error) {
+	for _, sum := range [...][16]byte{key.Sum, key.Also} {
+		if sum == ([16]byte{}) {
+			continue
+		}
+		if ref, f, ok, err = s.lookup(sum, key.Window, at); ok || err != nil {
+			break
+		}
+	}
+	return ref, f, ok, err
+}
+
 func (s *Store) insertEvent(seq uint32, ev *carom.Event, sub *carom.Submission) error {
 	var price driver.Value
 	if ev.Price.Set {
 		price = int64(ev.Price.Nanos)
 	}
+	var also driver.Value
+	if sub.Key.Also != ([16]byte{}) {
+		also = sub.Key.Also[:]
+	}
 	r := &ev.Received
 	return s.st.event.exec(int64(seq), ev.At.UnixMilli(), ev.App, ev.Source, ev.Network, string(ev.Type), string(ev.Value), ev.YMID,
 		ev.ZoneID, ev.SubZoneID, ev.RequestVar, ev.TelegramID, price, ev.ExternalID, fieldsJSON(ev.Fields), int64(ev.Flags), ev.Held,
 		string(ev.Strength), joinTargets(sub.Targets), sub.Key.Sum[:], int64(sub.Key.Check), r.Method, r.Path, r.RawQuery,
-		r.ContentType, fieldsJSON(r.Header), blob(r.Body), clientText(r))
+		r.ContentType, fieldsJSON(r.Header), blob(r.Body), clientText(r), ev.UserID, also)
 }
 
 func (s *Store) writeRefused(r *carom.Refused) error {

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -267,4 +269,45 @@ func outcomes(t testing.TB, s *Store) map[string]int64 {
 		got[c.Outcome] = c.N
 	}
 	return got
+}
+
+// signed makes an event whose signature vouches for it under a second key.
+func signed(ymid, signature string, at time.Time) *carom.Submission {
+	sub := submission(ymid, at)
+	sum := sha256.Sum256([]byte("signature " + signature))
+	sub.Key.Also = [16]byte(sum[:16])
+	sub.Event.TelegramID, sub.Event.UserID = "", "user of "+ymid
+	return sub
+}
+
+func TestSecondKeyMakesCopiesToo(t *testing.T) {
+	dir := t.TempDir()
+	opts := Options{BucketEvents: 3, Clock: newClock().now}
+	s, stop := open(t, dir, opts)
+	first := accept(t, s, signed("a", "s1", noon))
+	check := func(when string) {
+		t.Helper()
+		for _, sub := range []*carom.Submission{signed("a", "s2", noon), signed("forged", "s1", noon), signed("a", "s1", noon)} {
+			s.Accept(sub)
+			if sub.Err != nil || !sub.Receipt.Duplicate || sub.Receipt.ID != first.Receipt.ID {
+				t.Errorf("%s: %s: err %v, receipt %+v, want a duplicate of %s", when, sub.Event.YMID, sub.Err, sub.Receipt, first.Receipt.ID)
+			}
+		}
+	}
+	check("in the open bucket")
+	stop()
+	s, stop = open(t, dir, opts)
+	check("after a restart")
+	for i := range 4 {
+		accept(t, s, signed("b"+strconv.Itoa(i), "t"+strconv.Itoa(i), noon))
+	}
+	s.seal()
+	check("in a closed bucket")
+	stop()
+	s, _ = open(t, dir, opts)
+	check("in a closed bucket, after a restart")
+	events, err := s.Events(t.Context(), carom.EventFilter{User: "user of a"})
+	if err != nil || len(events) != 1 || events[0].ID != first.Receipt.ID || events[0].UserID != "user of a" {
+		t.Errorf("events of the user: %v, %v, want %s", events, err, first.Receipt.ID)
+	}
 }

@@ -60,7 +60,7 @@ type statements struct {
 const (
 	insertEvent = `INSERT INTO events_%d (seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var,
 		telegram_id, price, external_id, fields, flags, held, strength, endpoints, key, key_check, method, path, query, content_type,
-		headers, body, client) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+		headers, body, client, user_id, also) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	insertRefused = `INSERT INTO refused_%d (seq, at, app, source, network, reason, detail, method, path, query, content_type, headers,
 		body, client) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	insertOutcome = `INSERT OR REPLACE INTO outcomes_%d (id, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent,

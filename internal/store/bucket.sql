@@ -28,7 +28,9 @@ CREATE TABLE events_{n} (
   content_type TEXT NOT NULL,
   headers      TEXT,          -- JSON, as fields
   body         BLOB,
-  client       TEXT NOT NULL
+  client       TEXT NOT NULL,
+  user_id      TEXT NOT NULL,
+  also         BLOB           -- a second key of 128 bits that makes others copies of it; NULL: none
 );
 
 CREATE TABLE outcomes_{n} (

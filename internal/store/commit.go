@@ -241,7 +241,7 @@ func (s *Store) applyMemory(b *batch) {
 		for _, sub := range op.subs {
 			if ev := sub.Event; !sub.Receipt.Duplicate {
 				_, ref, _ := sub.Receipt.ID.Place() // made above
-				s.open.keys.addSearch(ev.YMID, ev.TelegramID, ev.ZoneID, ref.Seq)
+				s.open.keys.addSearch(ev.YMID, cmp.Or(ev.TelegramID, ev.UserID), ev.ZoneID, ref.Seq)
 				s.stats.Events.Add(1)
 				if n := directTargets(sub.Targets); n > 0 {
 					sub.Receipt.Ticket = s.mark.add(ref, n)

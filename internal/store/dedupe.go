@@ -61,27 +61,32 @@ func (f first) within(now time.Time, window time.Duration) bool {
 	return now.Unix()-int64(f.at) < int64(window/time.Second)
 }
 
-// lookup finds the first event of a key that still counts, in the open bucket, those being sealed, and the closed ones.
-func (s *Store) lookup(key *carom.DedupeKey, now time.Time) (carom.Ref, first, bool) {
-	if f, ok := s.open.keys.firsts.get(key.Sum); ok && f.within(now, key.Window) {
-		return carom.Ref{Bucket: s.open.number, Seq: f.seq}, f, true
+// lookup finds the first event of a key that still counts, in the open bucket, those being sealed, and the closed ones. After
+// an error it is not known whether there is one.
+func (s *Store) lookup(sum [16]byte, window time.Duration, now time.Time) (carom.Ref, first, bool, error) {
+	if f, ok := s.open.keys.firsts.get(sum); ok && f.within(now, window) {
+		return carom.Ref{Bucket: s.open.number, Seq: f.seq}, f, true, nil
 	}
 	closed := *s.closed.Load()
 	for i := len(closed) - 1; i >= 0; i-- { // the newest first: copies come soon
 		b := closed[i]
-		if now.Sub(b.lastAt) >= key.Window {
+		if now.Sub(b.lastAt) >= window {
 			continue // nothing in it counts any more
 		}
 		var f first
 		var ok bool
+		var err error
 		if b.index != nil {
-			f, ok = b.index.first(key.Sum)
+			f, ok, err = b.index.first(sum)
 		} else {
-			f, ok = b.keys.firsts.get(key.Sum)
+			f, ok = b.keys.firsts.get(sum)
 		}
-		if ok && f.within(now, key.Window) {
-			return carom.Ref{Bucket: b.number, Seq: f.seq}, f, true
+		if err != nil {
+			return carom.Ref{}, first{}, false, translate(err)
+		}
+		if ok && f.within(now, window) {
+			return carom.Ref{Bucket: b.number, Seq: f.seq}, f, true, nil
 		}
 	}
-	return carom.Ref{}, first{}, false
+	return carom.Ref{}, first{}, false, nil
 }

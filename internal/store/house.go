@@ -264,12 +264,8 @@ func (s *Store) forgetBucket(ctx context.Context, b *closedBucket) error {
 	s.replaceClosed(func(list []*closedBucket) []*closedBucket {
 		return slices.DeleteFunc(list, func(c *closedBucket) bool { return c.number == b.number })
 	})
-	// The committer or a search may still be looking at the old list: unmap in the committer, with searches shut out.
-	if err := s.control(ctx, func(*writer) error {
-		s.searchMu.Lock()
-		defer s.searchMu.Unlock()
-		return b.index.Close()
-	}); err != nil {
+	// The committer may still be looking at the old list: it closes the file itself. A search finds it closed.
+	if err := s.control(ctx, func(*writer) error { return b.index.Close() }); err != nil {
 		return err // a stray file, which the next start removes
 	}
 	if err := os.Remove(indexPath(s.dir, b.number)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"slices"
 	"sort"
 
 	"github.com/FastFilter/xorfilter"
-	"github.com/edsrzf/mmap-go"
 
 	"carom"
 )
@@ -25,13 +25,20 @@ import (
 //
 // Layout, little-endian: a header (magic, version, counts, lengths, CRC-32C of header and filter), the membership filter over the
 // first 64 bits of each dedupe key, the dedupe records sorted by key (16 bytes sum, 4 seq, 4 at, 4 check), the search keys
-// of each kind, sorted, 8 bytes each. The filter is read into memory, 2.3 bytes per event; the rest is mapped and only
-// touched by hits and searches.
+// of each kind, sorted, 8 bytes each. The filter is read into memory, 2.3 bytes per event; hits and searches read the rest
+// from the file. It is not mapped: a disk that fails must be an error and not the end of the process, and memory that the
+// kernel maps around each page touched counts as the server's.
 type index struct {
-	file   mmap.MMap
+	file   *os.File
 	filter *xorfilter.BinaryFuse[uint16] // false hits: 1 in 65,536
-	firsts []byte                        // records of firstBytes
-	search [searchKinds][]byte           // of 8 bytes
+	firsts section                       // records of firstBytes
+	search [searchKinds]section          // of 8 bytes
+}
+
+// section is a sorted part of the file.
+type section struct {
+	off int64
+	n   int // elements
 }
 
 const (
@@ -139,110 +146,159 @@ func filterKey(sum [16]byte) uint64 { return binary.BigEndian.Uint64(sum[:8]) }
 
 var errBadIndex = errors.New("the index file is damaged or of another version")
 
-// openIndex maps the index file of a bucket. It returns an error that wraps os.ErrNotExist or errBadIndex when there is none to use.
+// openIndex opens the index file of a bucket. It returns an error that wraps os.ErrNotExist or errBadIndex when there is none to use.
 func openIndex(dir string, bucket uint32) (*index, error) {
 	f, err := os.Open(indexPath(dir, bucket))
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()                                            // the mapping stays
-	if info, err := f.Stat(); err != nil || info.Size() == 0 { // nothing cannot be mapped
-		return nil, fmt.Errorf("index of bucket %d: %w", bucket, errors.Join(errBadIndex, err))
-	}
-	m, err := mmap.Map(f, mmap.RDONLY, 0)
+	x, err := readIndex(f, bucket)
 	if err != nil {
-		return nil, fmt.Errorf("map index of bucket %d: %w", bucket, err)
-	}
-	x, err := readIndex(m, bucket)
-	if err != nil {
-		_ = m.Unmap() // the first error says more
+		_ = f.Close() // the first error says more
 		return nil, fmt.Errorf("index of bucket %d: %w", bucket, err)
 	}
 	return x, nil
 }
 
-func readIndex(m mmap.MMap, bucket uint32) (*index, error) {
+func readIndex(f *os.File, bucket uint32) (*index, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	var h indexHeader
-	size := binary.Size(h)
-	if len(m) < size {
+	size := int64(binary.Size(h))
+	if info.Size() < size {
 		return nil, errBadIndex
 	}
-	if err := binary.Read(bytes.NewReader(m[:size]), binary.LittleEndian, &h); err != nil {
+	if err := binary.Read(io.NewSectionReader(f, 0, size), binary.LittleEndian, &h); err != nil {
 		return nil, err
 	}
 	if string(h.Magic[:]) != indexMagic || h.Version != indexVersion || h.Bucket != bucket {
 		return nil, errBadIndex
 	}
-	x := &index{file: m}
-	rest := []byte(m[size:])
+	x := &index{file: f}
+	at, left := size, uint64(info.Size()-size)
 	short := false
-	take := func(n uint64) []byte {
-		if n > uint64(len(rest)) {
+	take := func(n, each uint64) section {
+		if n > left/each {
 			short = true
-			return nil
+			return section{}
 		}
-		b := rest[:n]
-		rest = rest[n:]
-		return b
+		s := section{off: at, n: int(n)}
+		at += int64(n * each)
+		left -= n * each
+		return s
 	}
-	filter := take(h.Filter)
-	if short || h.checksum(filter) != h.Sum {
+	part := take(h.Filter, 1)
+	x.firsts = take(h.Firsts, firstBytes)
+	for i, n := range h.Search {
+		x.search[i] = take(n, 8)
+	}
+	if short || left != 0 {
+		return nil, errBadIndex
+	}
+	filter := make([]byte, part.n)
+	if _, err := f.ReadAt(filter, part.off); err != nil {
+		return nil, err
+	}
+	if h.checksum(filter) != h.Sum {
 		return nil, errBadIndex
 	}
 	if len(filter) > 0 {
-		var err error
 		if x.filter, err = xorfilter.LoadBinaryFuse[uint16](bytes.NewReader(filter)); err != nil {
 			return nil, fmt.Errorf("%w: %w", errBadIndex, err)
 		}
 	}
-	x.firsts = take(h.Firsts * firstBytes)
-	for i, n := range h.Search {
-		x.search[i] = take(n * 8)
-	}
-	if short || len(rest) != 0 {
-		return nil, errBadIndex
-	}
 	return x, nil
 }
 
-// Close unmaps the file. Whoever asks afterwards finds nothing.
+// Close closes the file. Whoever asks afterwards is told os.ErrClosed.
 func (x *index) Close() error {
-	x.filter, x.firsts, x.search = nil, nil, [searchKinds][]byte{}
-	if x.file == nil {
+	if x.file == nil { // the one that stands for an index which is gone
 		return nil
 	}
-	return x.file.Unmap()
+	return x.file.Close()
 }
 
-// first finds a dedupe key's first event.
-func (x *index) first(sum [16]byte) (first, bool) {
+// nearby is half of how many records first reads at once. Keys are spread evenly: of a million, two in three are within 500
+// records of where perfect spreading would put them, and nearly all within 1,500, which is the second reading.
+const nearby = 512
+
+// first finds a dedupe key's first event. An error says that the file could not be read: nothing is known then.
+func (x *index) first(sum [16]byte) (first, bool, error) {
 	if x.filter == nil || !x.filter.Contains(filterKey(sum)) {
-		return first{}, false
+		return first{}, false, nil
 	}
-	n := len(x.firsts) / firstBytes
-	i := sort.Search(n, func(i int) bool {
-		return bytes.Compare(x.firsts[i*firstBytes:i*firstBytes+16], sum[:]) >= 0
-	})
-	if i == n || !bytes.Equal(x.firsts[i*firstBytes:i*firstBytes+16], sum[:]) {
-		return first{}, false
+	record := func(b []byte, i int) []byte { return b[i*firstBytes:][:firstBytes] }
+	low, high := 0, x.firsts.n // it is in [low, high) or nowhere
+	var room [2 * nearby * firstBytes]byte
+	guess, _ := bits.Mul64(filterKey(sum), uint64(high))
+	for at, reach := int(guess), nearby; low < high; reach *= 2 {
+		from, to := max(low, at-reach), min(high, at+reach)
+		b := room[:0]
+		if n := (to - from) * firstBytes; n <= len(room) {
+			b = room[:n]
+		} else {
+			b = make([]byte, n)
+		}
+		if _, err := x.file.ReadAt(b, x.firsts.off+int64(from)*firstBytes); err != nil {
+			return first{}, false, fmt.Errorf("read the index of a closed bucket: %w", err)
+		}
+		i, found := sort.Find(to-from, func(i int) int { return bytes.Compare(sum[:], record(b, i)[:16]) })
+		switch {
+		case found:
+			r := record(b, i)[16:]
+			return first{
+				seq: binary.LittleEndian.Uint32(r), at: binary.LittleEndian.Uint32(r[4:]), check: binary.LittleEndian.Uint32(r[8:]),
+			}, true, nil
+		case i == 0: // before all that was read
+			high, at = from, from-reach
+		case i == to-from:
+			low, at = to, to+reach
+		default:
+			return first{}, false, nil
+		}
 	}
-	b := x.firsts[i*firstBytes+16:]
-	return first{
-		seq: binary.LittleEndian.Uint32(b), at: binary.LittleEndian.Uint32(b[4:]), check: binary.LittleEndian.Uint32(b[8:]),
-	}, true
+	return first{}, false, nil
 }
 
-// find appends to seqs the sequences below before that carry the search key, newest first, at most limit of them.
-func (x *index) find(kind int, value string, before uint32, limit int) []uint32 {
+// find returns the sequences below before that carry the search key, newest first, at most limit of them.
+func (x *index) find(kind int, value string, before uint32, limit int) ([]uint32, error) {
 	keys := x.search[kind]
-	at := func(i int) uint64 { return binary.LittleEndian.Uint64(keys[i*8:]) }
-	low, high := searchKey(value, 0), searchKey(value, before)
-	end := sort.Search(len(keys)/8, func(i int) bool { return at(i) >= high })
-	var seqs []uint32
-	for i := end - 1; i >= 0 && at(i) >= low && len(seqs) < limit; i-- {
-		seqs = append(seqs, uint32(at(i)&(1<<searchSeqBits-1)))
+	if keys.n == 0 {
+		return nil, nil
 	}
-	return seqs
+	read := func(b []byte, i int) error {
+		if _, err := x.file.ReadAt(b, keys.off+int64(i)*8); err != nil {
+			return fmt.Errorf("read the index of a closed bucket: %w", err)
+		}
+		return nil
+	}
+	var failed error
+	low, high := searchKey(value, 0), searchKey(value, before)
+	end := sort.Search(keys.n, func(i int) bool {
+		var b [8]byte
+		if failed == nil {
+			failed = read(b[:], i)
+		}
+		return binary.LittleEndian.Uint64(b[:]) >= high
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	b := make([]byte, min(limit, end)*8)
+	if err := read(b, end-len(b)/8); err != nil {
+		return nil, err
+	}
+	var seqs []uint32
+	for ; len(b) > 0; b = b[:len(b)-8] {
+		k := binary.LittleEndian.Uint64(b[len(b)-8:])
+		if k < low {
+			break
+		}
+		seqs = append(seqs, uint32(k&(1<<searchSeqBits-1)))
+	}
+	return seqs, nil
 }
 
 // findOpen is find over the keys of a bucket without an index, which lie in order of sequence: one pass back from before.

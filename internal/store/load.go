@@ -179,7 +179,7 @@ func (s *Store) scanKeys(bucket uint32, room int) (keys *openKeys, newest uint32
 	keys = newOpenKeys(max(room, int(events)))
 	var lastMS int64
 	// The driver's own rows: through database/sql it takes twice as long.
-	err = s.w.query(fmt.Sprintf(`SELECT seq, at, ymid, telegram_id, zone_id, key, key_check FROM events_%d ORDER BY seq`, bucket),
+	err = s.w.query(fmt.Sprintf(`SELECT seq, at, ymid, %s, zone_id, key, key_check, also FROM events_%d ORDER BY seq`, userColumn, bucket),
 		func(v []driver.Value) error {
 			seq, _ := v[0].(int64)
 			at, _ := v[1].(int64)
@@ -192,7 +192,11 @@ func (s *Store) scanKeys(bucket uint32, room int) (keys *openKeys, newest uint32
 				return fmt.Errorf("event %d of bucket %d: its dedupe key is not 16 bytes: %w", seq, bucket, carom.ErrInvalid)
 			}
 			// A later one with the same key came after the window: it counts from then on.
-			keys.firsts.put([16]byte(sum), first{seq: uint32(seq), at: uint32(at / 1000), check: uint32(check)})
+			f := first{seq: uint32(seq), at: uint32(at / 1000), check: uint32(check)}
+			keys.firsts.put([16]byte(sum), f)
+			if also, _ := v[7].([]byte); len(also) == 16 {
+				keys.firsts.put([16]byte(also), f)
+			}
 			keys.addSearch(ymid, user, zone, uint32(seq))
 			newest, lastMS = uint32(seq), max(lastMS, at)
 			return nil

@@ -15,8 +15,11 @@ import (
 	"carom"
 )
 
+// userColumn is the user that events are searched by.
+const userColumn = `iif(telegram_id = '', user_id, telegram_id)`
+
 const eventColumns = `seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var, telegram_id, price,
-	external_id, fields, flags, held, strength, endpoints, method, path, query, content_type, headers, body, client`
+	external_id, fields, flags, held, strength, endpoints, method, path, query, content_type, headers, body, client, user_id`
 
 // scanEvent reads a row of eventColumns. The second result is the numbers of its endpoints.
 func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event, string, error) {
@@ -29,7 +32,7 @@ func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event,
 	r := &ev.Received
 	if err := scan(&seq, &at, &ev.App, &ev.Source, &ev.Network, &ev.Type, &ev.Value, &ev.YMID, &ev.ZoneID, &ev.SubZoneID, &ev.RequestVar,
 		&ev.TelegramID, &price, &ev.ExternalID, &fields, &ev.Flags, &ev.Held, &ev.Strength, &endpoints, &r.Method, &r.Path, &r.RawQuery,
-		&r.ContentType, &headers, &r.Body, &client); err != nil {
+		&r.ContentType, &headers, &r.Body, &client, &ev.UserID); err != nil {
 		return nil, "", translate(err)
 	}
 	ev.ID = carom.NewEventID(s.inc, carom.Ref{Bucket: bucket, Seq: seq})
@@ -178,7 +181,7 @@ func searchKind(f carom.EventFilter) (kind int, value string, ok bool) {
 // bucketEvents finds the bucket's events before end that f selects, newest first.
 func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFilter, end uint32, limit int) ([]*carom.Event, error) {
 	where, args := []string{"seq < ?"}, []any{end}
-	for column, value := range map[string]string{"app": f.App, "source": f.Source, "ymid": f.YMID, "telegram_id": f.User, "zone_id": f.Zone} {
+	for column, value := range map[string]string{"app": f.App, "source": f.Source, "ymid": f.YMID, userColumn: f.User, "zone_id": f.Zone} {
 		if value != "" {
 			where = append(where, column+" = ?")
 			args = append(args, value)
@@ -192,7 +195,10 @@ func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFi
 	for len(out) < limit {
 		// Hits are few and may be false or fail another filter: go on in steps until there are enough.
 		const step = 200
-		seqs := s.findSeqs(bucket, kind, value, end, step)
+		seqs, err := s.findSeqs(bucket, kind, value, end, step)
+		if err != nil {
+			return nil, s.readErr(bucket, err)
+		}
 		if len(seqs) == 0 {
 			break
 		}
@@ -215,14 +221,14 @@ func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFi
 }
 
 // findSeqs asks the bucket's index, or the keys in memory while it has none.
-func (s *Store) findSeqs(bucket uint32, kind int, value string, before uint32, limit int) []uint32 {
+func (s *Store) findSeqs(bucket uint32, kind int, value string, before uint32, limit int) ([]uint32, error) {
 	s.searchMu.RLock()
 	if bucket == s.open.number {
 		keys := s.open.keys.search[kind] // a copy: the committer appends to the original
 		s.searchMu.RUnlock()
-		return findOpen(&keys, value, before, limit)
+		return findOpen(&keys, value, before, limit), nil
 	}
-	defer s.searchMu.RUnlock()
+	s.searchMu.RUnlock()
 	for _, b := range *s.closed.Load() {
 		if b.number != bucket {
 			continue
@@ -230,9 +236,9 @@ func (s *Store) findSeqs(bucket uint32, kind int, value string, before uint32, l
 		if b.index != nil {
 			return b.index.find(kind, value, before, limit)
 		}
-		return findOpen(&b.keys.search[kind], value, before, limit)
+		return findOpen(&b.keys.search[kind], value, before, limit), nil
 	}
-	return nil
+	return nil, nil
 }
 
 func (s *Store) queryEvents(ctx context.Context, bucket uint32, where []string, args []any, limit int) ([]*carom.Event, error) {

@@ -100,8 +100,7 @@ type Store struct {
 	sealed  chan struct{}                   // the committer sends when there is a bucket to seal; capacity 1
 	houseMu sync.Mutex                      // held while buckets are sealed or dropped: one at a time
 
-	// searchMu guards the headers of open.keys.search and the field open itself against readers, and readers of an index
-	// against its unmapping.
+	// searchMu guards the headers of open.keys.search and the field open itself against readers.
 	searchMu sync.RWMutex
 
 	trouble   atomic.Pointer[carom.Trouble] // nil while commits succeed
@@ -272,13 +271,11 @@ func (s *Store) closeAll() error {
 		}
 	}
 	closed := *s.closed.Swap(&[]*closedBucket{})
-	s.searchMu.Lock() // a search may still be running
 	for _, b := range closed {
 		if b.index != nil {
 			errs = append(errs, b.index.Close())
 		}
 	}
-	s.searchMu.Unlock()
 	if s.lock != nil {
 		errs = append(errs, s.lock.Unlock())
 	}
