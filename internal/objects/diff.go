@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -244,12 +245,19 @@ func sources(o carom.Objects) map[string][]shownField {
 			{name: "default_event_type", value: string(s.DefaultEventType)},
 			{name: "dedupe_window", value: carom.FormatDuration(s.DedupeWindow)},
 			{name: "repeat_window", value: carom.FormatDuration(s.RepeatWindow)},
+			{name: "addresses", value: prefixesText(s.Addresses)},
+		}
+		if s.RequireAddress {
+			list = append(list, shownField{name: "require_address", value: "true"})
 		}
 		for _, word := range slices.Sorted(maps.Keys(s.EventTypes)) {
 			list = append(list, shownField{name: "event_types." + word, value: string(s.EventTypes[word])})
 		}
 		for i, secret := range s.Secrets {
 			list = append(list, secretField("secret", i, string(secret.Sum[:]), secret.NotAfter)...)
+		}
+		for i, secret := range s.NetworkSecrets {
+			list = append(list, secretField("network_secret", i, string(secret.Key), secret.NotAfter)...)
 		}
 		out[id] = list
 	}
@@ -310,6 +318,14 @@ func endpoints(o carom.Objects) map[string][]shownField {
 		out[id] = list
 	}
 	return out
+}
+
+func prefixesText(list []netip.Prefix) string {
+	texts := make([]string, len(list))
+	for i, p := range list {
+		texts[i] = p.String()
+	}
+	return listText(texts)
 }
 
 // listText writes a list as in the file. It is empty for an empty list.

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -50,7 +51,9 @@ func TestDiff(t *testing.T) {
 		Apps:       []carom.App{{Name: "game"}},
 		Sources: []carom.Source{
 			{App: "game", Name: "orders", Profile: carom.ProfileAPI, EventTypes: map[string]carom.EventType{"b": "lead", "a": "install"}},
-			{App: "game", Name: "monetag", Profile: "monetag", Secrets: []carom.SecretSum{sum(9), {Sum: sum(1).Sum, NotAfter: until}}},
+			{App: "game", Name: "monetag", Profile: "monetag", Secrets: []carom.SecretSum{sum(9), {Sum: sum(1).Sum, NotAfter: until}},
+				NetworkSecrets: []carom.SigningSecret{{Key: "signing key of the network"}}, RequireAddress: true,
+				Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 		},
 		Endpoints: []carom.Endpoint{{
 			App: "game", Name: "backend", URL: "https://a.example/?u={ymid}&key=xyz", Headers: []carom.Field{{Name: "X-Key", Value: "k2"}},
@@ -67,9 +70,12 @@ func TestDiff(t *testing.T) {
 			{Kind: KindApp, ID: "game", Action: Changed, Fields: []FieldChange{{"publisher", "acme", ""}}},
 			{Kind: KindApp, ID: "gone", Action: action},
 			{Kind: KindSource, ID: "game/monetag", Action: Changed, Fields: []FieldChange{
+				{"addresses", "", "[192.0.2.0/24]"},
+				{"require_address", "", "true"},
 				{"secret", "(secret)", "(secret changed)"},
 				{"previous_secret", "(secret)", "(secret changed)"},
 				{"previous_secret until", "", "2026-12-01T00:00:00Z"},
+				{"network_secret", "", "(secret)"},
 			}},
 			{Kind: KindSource, ID: "game/orders", Action: Added, Fields: []FieldChange{
 				{"profile", "", "api"}, {"event_types.a", "", "install"}, {"event_types.b", "", "lead"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,8 @@ func TestParseReadsEveryKey(t *testing.T) {
 					{Sum: sha256.Sum256([]byte(fileSecret))},
 					{Sum: sha256.Sum256([]byte("00112233445566778899aabbccddeeff")), NotAfter: until},
 				},
+				Addresses:      []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
+				RequireAddress: true,
 			}, {
 				App: "mygame", Name: "orders", Profile: carom.ProfileAPI,
 			}},
@@ -96,7 +99,7 @@ func TestParseReadsEveryKey(t *testing.T) {
 		},
 		Reads: []string{filepath.Join("testdata", "secrets", "monetag")},
 	}
-	if diff := cmp.Diff(want, got, exact); diff != "" {
+	if diff := cmp.Diff(want, got, exact, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("Parse(full.yaml) (-want +got):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package objects
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -253,6 +254,27 @@ func (r *reader) durations(to *[]time.Duration) read {
 	return r.list("a list such as [5s, 30s, 2m]", func(path string, n *node) {
 		var item time.Duration
 		if r.duration(&item)(path, n); item > 0 {
+			*to = append(*to, item)
+		}
+	})
+}
+
+// prefixes reads addresses and networks of addresses.
+func (r *reader) prefixes(to *[]netip.Prefix) read {
+	const example = "an address or a network such as 192.0.2.7 or 192.0.2.0/24"
+	return r.list("a list such as [192.0.2.7, 2001:db8::/32]", func(path string, n *node) {
+		var item netip.Prefix
+		scan(r, &item, example, func(s string) (netip.Prefix, string) {
+			if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {
+				return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), ""
+			}
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				return p, quote(s) + " is no address: write " + example
+			}
+			return p.Masked(), ""
+		})(path, n)
+		if item.IsValid() {
 			*to = append(*to, item)
 		}
 	})

@@ -69,8 +69,8 @@ func (r *reader) app(path, name string, n *node, out *carom.Objects) {
 
 func (r *reader) source(path, app, name string, n *node) carom.Source {
 	s := carom.Source{App: app, Name: name}
-	var current, previous given
-	var until time.Time
+	var current, previous, networkCurrent, networkPrevious given
+	var until, networkUntil time.Time
 	known := fields{
 		"profile":            text(r, &s.Profile),
 		"ymid":               text(r, &s.YMID),
@@ -80,15 +80,22 @@ func (r *reader) source(path, app, name string, n *node) carom.Source {
 		"dedupe_window":      r.duration(&s.DedupeWindow),
 		"repeat_window":      r.duration(&s.RepeatWindow),
 		"previous_until":     r.instant(&until),
+		"addresses":          r.prefixes(&s.Addresses),
+		"require_address":    r.flag(&s.RequireAddress),
+
+		"previous_network_until": r.instant(&networkUntil),
 	}
 	r.secret(known, "secret", &current)
 	r.secret(known, "previous_secret", &previous)
+	r.secret(known, "network_secret", &networkCurrent)
+	r.secret(known, "previous_network_secret", &networkPrevious)
 	before := len(r.faults)
 	if r.object(path, n, known); n.kind == scalar || n.kind == list {
 		return s // which is reported, and the only thing to say
 	}
 	s.Secrets = r.pathSecrets(path, current, previous, until)
-	r.checkSource(path, &s, current, previous)
+	s.NetworkSecrets = r.keys(path, "network_", networkCurrent, networkPrevious, networkUntil)
+	r.checkSource(path, &s, current, previous, networkCurrent)
 	if len(r.faults) == before {
 		r.faultsOf(path, r.rules.source(s), func(field string) string {
 			return strings.TrimPrefix(field, "sources."+name+".")
@@ -98,7 +105,7 @@ func (r *reader) source(path, app, name string, n *node) carom.Source {
 }
 
 // checkSource reports what is wrong with a source in itself. What its profile says to it comes afterwards.
-func (r *reader) checkSource(path string, s *carom.Source, current, previous given) {
+func (r *reader) checkSource(path string, s *carom.Source, current, previous, networkSecret given) {
 	switch {
 	case r.faulty[path+".profile"]:
 	case s.Profile == "":
@@ -120,11 +127,17 @@ func (r *reader) checkSource(path string, s *carom.Source, current, previous giv
 	if d := s.RepeatWindow; d != 0 && (d < minRepeatWindow || d > maxRepeatWindow) {
 		r.fault(path+".repeat_window", "%s is not from 1s to 24h: choose one in between", carom.FormatDuration(d))
 	}
+	if s.RequireAddress && len(s.Addresses) == 0 && !r.faulty[path+".addresses"] {
+		r.fault(path+".require_address", "no address is listed, so that nothing would come through: add `addresses: [...]`, or remove it")
+	}
 	if s.Profile != carom.ProfileAPI {
 		return
 	}
 	if s.Template != "" {
 		r.fault(path+".template", "a source with the profile %s has no URL at a network: remove the template", carom.ProfileAPI)
+	}
+	if networkSecret.path != "" {
+		r.fault(networkSecret.path, "a source with the profile %s has no network: remove it", carom.ProfileAPI)
 	}
 	for _, g := range []given{current, previous} {
 		if g.path != "" {
@@ -201,7 +214,7 @@ func (r *reader) endpoint(path, app, name string, n *node) carom.Endpoint {
 	if r.object(path, n, known); n.kind == scalar || n.kind == list {
 		return e // which is reported, and the only thing to say
 	}
-	e.SigningSecrets = r.signingSecrets(path, current, previous, until)
+	e.SigningSecrets = r.keys(path, "signing_", current, previous, until)
 	r.faultsOf(path, r.rules.endpoint(e), func(field string) string {
 		if field == "signing_secrets" && current.path != "" {
 			return strings.TrimPrefix(current.path, path+".")

@@ -129,10 +129,11 @@ func (r *reader) pathSecrets(path string, current, previous given, until time.Ti
 	return sums
 }
 
-// signingSecrets returns the signing secrets of an endpoint, newest first. Whether a key is fit to sign with is checked when the
-// endpoint is compiled.
-func (r *reader) signingSecrets(path string, current, previous given, until time.Time) []carom.SigningSecret {
-	if !r.checkRotation(path, "previous_signing_secret", "previous_signing_until", current, previous, until) || current.text == "" {
+// keys returns the secrets that are kept as they are, newest first: those that an endpoint signs with (kind "signing_") or
+// that a network gave (kind "network_"). Whether one is fit for its use is checked when the endpoint is compiled or the
+// source bound.
+func (r *reader) keys(path, kind string, current, previous given, until time.Time) []carom.SigningSecret {
+	if !r.checkRotation(path, "previous_"+kind+"secret", "previous_"+kind+"until", current, previous, until) || current.text == "" {
 		return nil
 	}
 	secrets := []carom.SigningSecret{{Key: carom.Masked(current.text)}}

@@ -17,9 +17,31 @@ type storedEndpoint struct {
 	SigningSecrets []storedSecret `json:"signing_secrets,omitempty"`
 }
 
+// storedSource is how a source is kept, likewise.
+type storedSource struct {
+	carom.Source
+	NetworkSecrets []storedSecret `json:"network_secrets,omitempty"`
+}
+
 type storedSecret struct {
 	Key      string    `json:"key"`
 	NotAfter time.Time `json:"not_after,omitzero"`
+}
+
+func toStored(secrets []carom.SigningSecret) []storedSecret {
+	var out []storedSecret
+	for _, k := range secrets {
+		out = append(out, storedSecret{Key: string(k.Key), NotAfter: k.NotAfter})
+	}
+	return out
+}
+
+func fromStored(secrets []storedSecret) []carom.SigningSecret {
+	var out []carom.SigningSecret
+	for _, k := range secrets {
+		out = append(out, carom.SigningSecret{Key: carom.Masked(k.Key), NotAfter: k.NotAfter})
+	}
+	return out
 }
 
 // The kinds of object, as stored.
@@ -57,15 +79,19 @@ func addObject(o *carom.Objects, kind string, body []byte) error {
 	case kindApp:
 		return appendJSON(&o.Apps, body)
 	case kindSource:
-		return appendJSON(&o.Sources, body)
+		var src storedSource
+		if err := json.Unmarshal(body, &src); err != nil {
+			return err
+		}
+		src.Source.NetworkSecrets = fromStored(src.NetworkSecrets)
+		o.Sources = append(o.Sources, src.Source)
+		return nil
 	case kindEndpoint:
 		var e storedEndpoint
 		if err := json.Unmarshal(body, &e); err != nil {
 			return err
 		}
-		for _, k := range e.SigningSecrets {
-			e.Endpoint.SigningSecrets = append(e.Endpoint.SigningSecrets, carom.SigningSecret{Key: carom.Masked(k.Key), NotAfter: k.NotAfter})
-		}
+		e.Endpoint.SigningSecrets = fromStored(e.SigningSecrets)
 		o.Endpoints = append(o.Endpoints, e.Endpoint)
 		return nil
 	}
@@ -111,16 +137,12 @@ func (s *Store) SetObjects(ctx context.Context, o carom.Objects) (carom.Objects,
 			}
 		}
 		for _, src := range o.Sources {
-			if err := put(kindSource, src.ID(), src); err != nil {
+			if err := put(kindSource, src.ID(), storedSource{src, toStored(src.NetworkSecrets)}); err != nil {
 				return err
 			}
 		}
 		for _, e := range o.Endpoints {
-			stored := storedEndpoint{Endpoint: e}
-			for _, k := range e.SigningSecrets {
-				stored.SigningSecrets = append(stored.SigningSecrets, storedSecret{Key: string(k.Key), NotAfter: k.NotAfter})
-			}
-			if err := put(kindEndpoint, e.ID(), stored); err != nil {
+			if err := put(kindEndpoint, e.ID(), storedEndpoint{e, toStored(e.SigningSecrets)}); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"carom"
 )
 
+// prefixes compares networks of addresses.
+var prefixes = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
 func TestObjectsComeBackAsTheyWere(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := open(t, dir, Options{})
@@ -21,7 +25,9 @@ func TestObjectsComeBackAsTheyWere(t *testing.T) {
 		Apps:       []carom.App{{Name: "app", Title: "The app", Publisher: "acme"}, {Name: "game"}},
 		Sources: []carom.Source{{App: "app", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser, Template: "?uid={ymid}",
 			EventTypes: map[string]carom.EventType{"imp": carom.Impression}, DedupeWindow: 40 * 24 * time.Hour, RepeatWindow: time.Minute,
-			Secrets: []carom.SecretSum{{Sum: [32]byte{1, 2, 3}, NotAfter: noon}}}},
+			Secrets:        []carom.SecretSum{{Sum: [32]byte{1, 2, 3}, NotAfter: noon}},
+			NetworkSecrets: []carom.SigningSecret{{Key: "whsec_of-the-network"}, {Key: "whsec_of-the-network-before", NotAfter: noon}},
+			Addresses:      []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, RequireAddress: true}},
 		Endpoints: []carom.Endpoint{
 			{App: "app", Name: "backend", URL: "https://publisher.example/{ymid}", Method: "POST", Headers: []carom.Field{{Name: "X-A", Value: "{zone_id}"}},
 				Filter: carom.Filter{Values: []carom.RewardEventType{carom.Valued, carom.ValueEmpty}}, Success: carom.SuccessRule{Contains: "ok"},
@@ -41,21 +47,21 @@ func TestObjectsComeBackAsTheyWere(t *testing.T) {
 	want.Endpoints = append([]carom.Endpoint(nil), given...)
 	want.Endpoints[0].No, want.Endpoints[1].No = 1, 2
 	// Masked compares as what it is, but prints as stars.
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, prefixes); diff != "" {
 		t.Errorf("SetObjects (-want +got):\n%s", diff)
 	}
 	stop()
 	s, _ = open(t, dir, Options{})
 	got, err = s.Objects(t.Context())
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+	if diff := cmp.Diff(want, got, prefixes); err != nil || diff != "" {
 		t.Errorf("Objects after reopening (-want +got), %v:\n%s", err, diff)
 	}
-	text, err := json.Marshal(got.Endpoints)
+	text, err := json.Marshal(got)
 	if err != nil || strings.Contains(string(text), "whsec_") {
-		t.Errorf("JSON of an endpoint shows its signing secrets, or %v: %s", err, text)
+		t.Errorf("JSON of objects shows secrets, or %v: %s", err, text)
 	}
 	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "whsec_") {
-		t.Errorf("printing endpoints shows their signing secrets: %s", text)
+		t.Errorf("printing objects shows their secrets: %s", text)
 	}
 	if got := s.longestWindow(); got != 40*24*time.Hour {
 		t.Errorf("longestWindow = %s after reopening, want the source's 40 days", got)
@@ -83,7 +89,7 @@ func TestEndpointNumbersAreNeverReused(t *testing.T) {
 	}
 	want := func(got, want map[string]int) {
 		t.Helper()
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, prefixes); diff != "" {
 			t.Errorf("numbers (-want +got):\n%s", diff)
 		}
 	}
