@@ -25,10 +25,12 @@ var mayImport = map[string][]string{
 
 	"internal/config":    {"."},
 	"internal/egress":    {"."},
+	"internal/keylist":   {".", "internal/egress"},
 	"internal/network":   {"."},
 	"internal/reward":    {"."},
 	"internal/route":     {".", "receiver"},
 	"internal/store":     {"."},
+	"internal/telegram":  {"."},
 	"internal/objects":   {".", "internal/network", "internal/route"},
 	"internal/ingest":    {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/confirm":   {".", "internal/network", "internal/reward", "internal/route"},

@@ -1,4 +1,4 @@
-// Command bench measures carom against two fixed references and writes the figures to bench/out/latest.json.
+// Command bench measures carom against fixed references and writes the figures to bench/out/latest.json.
 //
 // It talks to the real server, a process of its own, over HTTP. The references, the load generator and the sink are
 // processes too: this binary starts itself anew for each. docs/performance.md says what is measured and how to read it.
