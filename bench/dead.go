@@ -130,11 +130,11 @@ func (r *rig) pileUp(ctx context.Context, rep *report, p *part) (b backlog, peak
 // comeBack starts a sink where the dead endpoint points to and follows the drain, with new events for both endpoints.
 func (r *rig) comeBack(ctx context.Context, t target, b backlog, p *part) (d drained, err error) {
 	d.Pending = b.res.Acked
+	began := time.Now()
 	back, err := proc.StartPart(r.log(), partSink, b.deadAddr)
 	if err != nil {
 		return d, fmt.Errorf("bring the dead endpoint back: %w", err)
 	}
-	began := time.Now()
 	defer func() { _ = back.Stop(time.Second) }() // killed when it does not listen
 	client := sink.Client{Addr: back.Addr}
 	needed := time.Duration(d.Pending) * time.Second / drainRate
