@@ -14,6 +14,7 @@ type Objects struct {
 	Apps       []App
 	Sources    []Source
 	Endpoints  []Endpoint
+	Rules      []Rule
 }
 
 // Publisher owns apps.
@@ -27,6 +28,11 @@ type App struct {
 	Name      string `json:"name"`
 	Title     string `json:"title,omitempty"`
 	Publisher string `json:"publisher,omitempty"`
+
+	// TimeZone is where the app's day begins and ends, by its IANA name ("Europe/Berlin"). Empty means UTC.
+	TimeZone string `json:"time_zone,omitempty"`
+	// Currencies are what the app's rules pay in: names with how many decimals an amount may have, from 0 to 9.
+	Currencies map[string]int `json:"currencies,omitempty"`
 }
 
 // ProfileAPI is the profile of sources that trusted servers report to through POST /v1/events.
