@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"internal/route":     {".", "receiver"},
 	"internal/store":     {"."},
 	"internal/telegram":  {"."},
-	"internal/objects":   {".", "internal/network", "internal/route"},
+	"internal/objects":   {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/ingest":    {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/confirm":   {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/deliver":   {".", "internal/egress", "internal/route", "receiver"},

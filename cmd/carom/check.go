@@ -22,6 +22,8 @@ type checked struct {
 	Apps     int                `json:"apps"`
 	In       int                `json:"sources"`
 	Out      int                `json:"endpoints"`
+	Rules    int                `json:"rules"`
+	Warnings []carom.FieldError `json:"warnings"` // no faults, and probably not meant
 	Faults   []carom.FieldError `json:"faults"`
 }
 
@@ -62,7 +64,10 @@ func (c *cli) checkFile(r *checked, file string) error {
 		r.Faults = faultsOf(err, r.Faults)
 		return nil
 	}
-	r.Apps, r.In, r.Out = len(f.Objects.Apps), len(f.Objects.Sources), len(f.Objects.Endpoints)
+	r.Apps, r.In, r.Out, r.Rules = len(f.Objects.Apps), len(f.Objects.Sources), len(f.Objects.Endpoints), len(f.Objects.Rules)
+	for _, w := range f.Warnings {
+		r.Warnings = append(r.Warnings, *w)
+	}
 	return nil
 }
 
@@ -89,6 +94,9 @@ func writeChecked(w io.Writer, r checked) {
 		rows[i] = []string{s.Key, s.Value, s.Origin}
 	}
 	table(w, rows)
+	for i := range r.Warnings {
+		_, _ = fmt.Fprintln(w, "warning:", plain(r.Warnings[i].Error()))
+	}
 	for i := range r.Faults {
 		_, _ = fmt.Fprintln(w, plain(r.Faults[i].Error()))
 	}
@@ -97,7 +105,7 @@ func writeChecked(w io.Writer, r checked) {
 		return
 	}
 	if r.File != "" {
-		_, _ = fmt.Fprintf(w, "\n%s: apps %d, sources %d, endpoints %d\n", r.File, r.Apps, r.In, r.Out)
+		_, _ = fmt.Fprintf(w, "\n%s: apps %d, sources %d, endpoints %d, rules %d\n", r.File, r.Apps, r.In, r.Out, r.Rules)
 	}
 	_, _ = fmt.Fprintln(w, "No fault.")
 }
@@ -117,7 +125,7 @@ fault. Without -f, the objects file is the one that the settings name. The exit 
 	config.Flags(cmd.Flags())
 	cmd.Flags().StringVarP(&file, "file", "f", "", "an objects file")
 	cmd.RunE = run(func(context.Context, []string) error {
-		r := checked{Faults: []carom.FieldError{}}
+		r := checked{Warnings: []carom.FieldError{}, Faults: []carom.FieldError{}}
 		cfg, err := config.Load(cmd.Flags(), c.environ)
 		if err != nil {
 			r.Faults = faultsOf(err, r.Faults)

@@ -1,6 +1,6 @@
 // Command carom runs the server and is its operator's tool.
 //
-// Each subcommand lives in a file of its own. All but serve, receive, check and version are clients of /v1: on the server's
+// Each subcommand lives in a file of its own. All but serve, receive, check, verify, networks and version are clients of /v1: on the server's
 // machine through the local socket in the data folder, elsewhere with --server and a key. Exit codes: 0 all is well, 1 a
 // problem was found or the server said no, 2 the command was used wrongly or cannot work as given, 3 no server answers.
 package main
@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // days of caps are counted in the app's time zone, also where the system has no list of them
 
 	"carom/internal/api"
 	"carom/internal/config"
@@ -167,7 +168,7 @@ Exit codes: 0 all is well, 1 a problem was found or the server said no, 2 wrong 
 	root.AddCommand(
 		c.serveCommand(), c.quickstartCommand(), c.applyCommand(), c.checkCommand(), c.statusCommand(), c.showCommand(),
 		c.tailCommand(), c.statsCommand(), c.sendCommand(), c.resendCommand(), c.pauseCommand(), c.resumeCommand(),
-		c.rotateCommand(), c.keysCommand(), c.receiveCommand(), c.versionCommand(),
+		c.rotateCommand(), c.keysCommand(), c.networksCommand(), c.verifyCommand(), c.receiveCommand(), c.versionCommand(),
 	)
 	return root
 }

@@ -129,12 +129,25 @@ func writeStory(w io.Writer, st *api.Story) {
 		{"Outcome", st.Outcome},
 		{"Source", e.App + "/" + e.Source + " (" + orDash(e.Network) + ")"},
 		{"Verified", verified(e.Strength)},
-		{"Type", e.EventType},
-		{"Value", value(e.RewardEventType)},
 	}
+	if p := st.Proof; p != nil {
+		rows = append(rows, []string{"Not covered", orNone(strings.Join(p.NotCovered, ", "))})
+	}
+	table(w, append(rows, eventRows(e)...))
+	_, _ = fmt.Fprintln(w)
+	writeReceived(w, &st.Received)
+	for i := range st.Deliveries {
+		_, _ = fmt.Fprintln(w)
+		writeDelivery(w, &st.Deliveries[i])
+	}
+}
+
+// eventRows is what an event says.
+func eventRows(e *api.Event) [][]string {
+	rows := [][]string{{"Type", e.EventType}, {"Value", value(e.RewardEventType)}}
 	for _, f := range []struct{ name, value string }{
 		{"ymid", e.YMID}, {"zone_id", e.ZoneID}, {"sub_zone_id", e.SubZoneID}, {"request_var", e.RequestVar},
-		{"telegram_id", e.TelegramID}, {"user_id", e.UserID}, {"Estimated price", e.EstimatedPrice}, {"Reported id", e.ExternalID},
+		{"telegram_id", e.TelegramID}, {"user_id", e.UserID}, {"Estimated price", e.EstimatedPrice}, {"Network's id", e.ExternalID},
 		{"Flags", strings.Join(e.Flags, ", ")}, {"Held", e.Held},
 	} {
 		if f.value != "" {
@@ -144,13 +157,7 @@ func writeStory(w io.Writer, st *api.Story) {
 	for _, name := range sorted(e.Fields) {
 		rows = append(rows, []string{name, e.Fields[name]})
 	}
-	table(w, rows)
-	_, _ = fmt.Fprintln(w)
-	writeReceived(w, &st.Received)
-	for i := range st.Deliveries {
-		_, _ = fmt.Fprintln(w)
-		writeDelivery(w, &st.Deliveries[i])
-	}
+	return rows
 }
 
 func writeReceived(w io.Writer, r *api.Received) {

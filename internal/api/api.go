@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/network"
 )
 
 // Store is what the API asks of the store. All methods may be called concurrently.
@@ -81,7 +82,7 @@ type FieldChange struct {
 	After  string `json:"after"`
 }
 
-// MadeSecret is the URL of a source whose path secret was just made. It is shown once.
+// MadeSecret is the URL of a source that is new, or whose path secret was just made. It is shown once.
 type MadeSecret struct {
 	Source string `json:"source" doc:"app/source"`
 	URL    string `json:"url" doc:"The URL to enter at the network. Shown once: its secret is not kept"`
@@ -97,6 +98,8 @@ type Options struct {
 	SourceURL func(source carom.Source, secret string) string
 	// Now tells the time; time.Now when nil.
 	Now func() time.Time
+	// Profiles are the networks that carom knows, by name: stories say what their proofs rest on.
+	Profiles map[string]*network.Profile
 	// Log gets errors that no caller can see; none are logged when nil.
 	Log *slog.Logger
 	// Done, when closed, ends requests that would go on for ever (the tail), so that the server can stop.

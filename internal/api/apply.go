@@ -12,7 +12,7 @@ import (
 type Applied struct {
 	Applied bool         `json:"applied" doc:"Whether it is in force: false for a dry run, and when nothing differs"`
 	Changes []Change     `json:"changes" nullable:"false"`
-	Made    []MadeSecret `json:"made" nullable:"false" doc:"URLs of sources whose secret was made just now. Shown once"`
+	Made    []MadeSecret `json:"made" nullable:"false" doc:"URLs of sources that are new, or whose secret was made just now. Shown once"`
 }
 
 type applyIn struct {

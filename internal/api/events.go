@@ -50,8 +50,16 @@ type Received struct {
 type Story struct {
 	Event      Event      `json:"event"`
 	Received   Received   `json:"received"`
+	Proof      *Proof     `json:"proof,omitempty" doc:"What its network's proofs rest on; absent for events that a trusted server reported"`
 	Outcome    string     `json:"outcome" doc:"What became of it, in words"`
 	Deliveries []Delivery `json:"deliveries" nullable:"false"`
+}
+
+// Proof says what speaks for the events of a network.
+type Proof struct {
+	Evidence   string   `json:"evidence" doc:"vector, formula only or secret only: see the page of the network"`
+	Covered    []string `json:"covered" nullable:"false" doc:"Fields that nobody without the network's key can have altered"`
+	NotCovered []string `json:"not_covered" nullable:"false" doc:"Fields that whoever saw one postback could have altered"`
 }
 
 // Delivery is one event owed to one endpoint, with its attempts, oldest first.
@@ -85,7 +93,8 @@ type EventList struct {
 	Next   carom.EventID `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one"`
 }
 
-func eventOf(e *carom.Event) Event {
+// EventOf is how the API shows an event.
+func EventOf(e *carom.Event) Event {
 	v := Event{
 		ID: e.ID, At: e.At.UTC(), App: e.App, Source: e.Source, Network: e.Network,
 		EventType: string(e.Type), RewardEventType: string(e.Value),
@@ -118,7 +127,7 @@ func receivedOf(r *carom.Received) Received {
 }
 
 func storyOf(st *carom.Story) Story {
-	v := Story{Event: eventOf(st.Event), Received: receivedOf(&st.Event.Received), Deliveries: []Delivery{}}
+	v := Story{Event: EventOf(st.Event), Received: receivedOf(&st.Event.Received), Deliveries: []Delivery{}}
 	for _, d := range st.Deliveries {
 		dv := Delivery{ID: d.ID, Endpoint: d.Endpoint, State: d.State, Due: d.Due, Attempts: []Attempt{}}
 		for _, a := range d.Attempts {
@@ -225,7 +234,7 @@ func (s *service) listEvents(ctx context.Context, in *eventsIn) (*eventsOut, err
 	}
 	out := &eventsOut{EventList{Events: []Event{}}}
 	for _, e := range events {
-		out.Body.Events = append(out.Body.Events, eventOf(e))
+		out.Body.Events = append(out.Body.Events, EventOf(e))
 	}
 	if len(events) > 0 && len(events) == in.Limit {
 		out.Body.Next = events[len(events)-1].ID
@@ -244,7 +253,16 @@ func (s *service) getEvent(ctx context.Context, in *eventIn) (*storyOut, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &storyOut{storyOf(st)}, nil
+	out := &storyOut{storyOf(st)}
+	if p := s.Profiles[st.Event.Network]; p != nil {
+		out.Body.Proof = &Proof{Evidence: p.Evidence, Covered: []string{}, NotCovered: p.NotCovered()}
+		for _, field := range p.Fields() {
+			if p.Covered(field) {
+				out.Body.Proof.Covered = append(out.Body.Proof.Covered, field)
+			}
+		}
+	}
+	return out, nil
 }
 
 // story gets the story of an event that the caller may see.

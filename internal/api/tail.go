@@ -105,7 +105,7 @@ func (s *service) follow(ctx context.Context, f carom.EventFilter, cursor carom.
 			}
 		}
 		for _, e := range events {
-			data, err := json.Marshal(eventOf(e))
+			data, err := json.Marshal(EventOf(e))
 			if err != nil {
 				return err
 			}

@@ -109,7 +109,7 @@ func door(t *testing.T, f *fake, o Options) *Door {
 			{App: "solo", Name: "orders", Profile: carom.ProfileAPI},
 		},
 		Endpoints: []carom.Endpoint{{No: 7, App: "game", Name: "backend", URL: "https://app.example/p?ymid={ymid}"}},
-	}, profiles)
+	}, profiles, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func TestRotatedSecretsCountUntilTheyEnd(t *testing.T) {
 		Sources: []carom.Source{{App: "game", Name: "ads", Profile: "monetag", Secrets: []carom.SecretSum{
 			sum("new", time.Time{}), sum("old", noon().Add(time.Hour)), sum("older", noon().Add(-time.Millisecond)),
 		}}},
-	}, profiles)
+	}, profiles, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestCompileReportsEveryFault(t *testing.T) {
 			{App: "gone", Name: "ads", Profile: "monetag"}, {App: "game", Name: "open", Profile: "monetag"}, {App: "game", Name: "odd", Profile: "nobody"},
 		},
 		Endpoints: []carom.Endpoint{{App: "game", Name: "bad", URL: "ftp://app.example/"}},
-	}, profiles)
+	}, profiles, "")
 	for _, want := range []string{"source gone/ads", "source game/open", "source game/odd", "endpoint game/bad"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Compile returned %v, want a fault of %s", err, want)
@@ -324,11 +324,11 @@ func TestCompileRefusesMoreEndpointsThanAnEventCanBeOwedTo(t *testing.T) {
 	for i := range carom.MaxFanOut + 1 {
 		o.Endpoints = append(o.Endpoints, carom.Endpoint{No: i + 1, App: "game", Name: "e" + strconv.Itoa(i), URL: "https://app.example/"})
 	}
-	if _, _, err := Compile(o, nil); !errors.Is(err, carom.ErrInvalid) || !strings.Contains(err.Error(), "split the app") {
+	if _, _, err := Compile(o, nil, ""); !errors.Is(err, carom.ErrInvalid) || !strings.Contains(err.Error(), "split the app") {
 		t.Errorf("Compile of %d endpoints: %v", len(o.Endpoints), err)
 	}
 	o.Endpoints = o.Endpoints[1:]
-	if _, _, err := Compile(o, nil); err != nil {
+	if _, _, err := Compile(o, nil, ""); err != nil {
 		t.Errorf("Compile of %d endpoints: %v", len(o.Endpoints), err)
 	}
 }

@@ -54,6 +54,7 @@ type Options struct {
 	Store          Store
 	Lanes          Lanes
 	TrustedProxies []netip.Prefix           // whose X-Forwarded-For is believed
+	Keys           network.Keys             // the key lists of networks that sign with private keys
 	Local          func(*http.Request) bool // whether a report came through the local socket and needs no key; nil: none did
 	Clock          func() time.Time         // nil: the system's
 	Metrics        prometheus.Registerer

@@ -20,7 +20,8 @@ import (
 // cleans paths answers unclean ones itself, and with that tells a stranger more than the door does.
 func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 	c := d.catalog.Load()
-	path := cutPath(r.URL.EscapedPath())
+	escaped := r.URL.EscapedPath()
+	path := cutPath(escaped)
 	a, src := c.source(path.app, path.source)
 	now := d.opts.Clock().UTC()
 	if src == nil || src.binding == nil || path.rest != "" {
@@ -30,19 +31,34 @@ func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 		if a != nil {
 			v, known = carom.Unverified{App: path.app, Reason: carom.ReasonUnknownSource}, 1
 		}
-		d.unverified(w, r, v, path, known, now)
+		v.Received = d.received(r, path.shown(known), path.secret, now)
+		d.unverified(w, v)
 		return
 	}
-	if !src.binding.Verify(path.secret, now) {
-		d.unverified(w, r, carom.Unverified{App: src.App, Source: src.Name, Reason: carom.ReasonWrongSecret}, path, 2, now)
-		return
+	shown := src.path
+	if path.secret == "" {
+		shown = src.bare
 	}
-	rc := d.received(r, src.path, path.secret, now)
-	verdict, err := d.read(w, r, src, &rc, path.secret)
-	if err != nil { // the body ended early: the same postback can succeed when it is sent again
+	rc := d.received(r, shown, path.secret, now)
+	body, cut, refusal := d.body(w, r, src)
+	proof := src.binding.Verify(r.Context(), &network.Request{
+		Method: r.Method, Path: escaped, RawQuery: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Secret: path.secret,
+		Header: r.Header, Body: body, Client: rc.Client,
+	}, now, d.opts.Keys)
+	switch {
+	case proof.TryLater, proof.Verified && cut: // the same postback can succeed when it is sent again
 		d.counts[network.TryLater].Inc()
-		write(w, src.binding.Profile.Answer(network.TryLater, verdict))
+		write(w, src.binding.Profile.Answer(network.TryLater, network.Verdict{}))
 		return
+	case !proof.Verified:
+		src.binding.Hide(&rc)
+		d.unverified(w, carom.Unverified{App: src.App, Source: src.Name, Reason: proof.Reason, Received: rc})
+		return
+	}
+	d.keep(&rc, r, src, body, path.secret)
+	verdict := refusal
+	if verdict.Refused == "" {
+		verdict = src.binding.Judge(&rc, proof)
 	}
 	if verdict.Event == nil {
 		d.refuse(w, src, rc, verdict)
@@ -55,7 +71,7 @@ func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 	case sub.Err != nil:
 		outcome = network.TryLater
 	case sub.Receipt.Duplicate:
-		outcome = network.Duplicate
+		outcome, sub.Event.ID = network.Duplicate, sub.Receipt.ID
 		if sub.Receipt.Late {
 			d.warnLate(src, now)
 		}
@@ -90,34 +106,42 @@ func (d *Door) warnLate(src *source, now time.Time) {
 	}
 }
 
-// read takes in the body and judges the request. Its error means that the body did not arrive whole.
-func (d *Door) read(w http.ResponseWriter, r *http.Request, src *source, rc *carom.Received, secret string) (network.Verdict, error) {
+// body reads the request's body before anything is believed, since a network may sign it. cut says that it did not arrive
+// whole. A request of a form that no postback has is refused, once it is verified.
+func (d *Door) body(w http.ResponseWriter, r *http.Request, src *source) (body []byte, cut bool, refusal network.Verdict) {
 	methods := src.binding.Profile.Methods
 	switch {
 	case !slices.Contains(methods, r.Method):
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		return network.Verdict{Refused: carom.ReasonBadMethod,
-			Detail: fmt.Sprintf("the method %.20q is not used by this network: use %s", r.Method, strings.Join(methods, " or "))}, nil
+		return nil, false, network.Verdict{Refused: carom.ReasonBadMethod,
+			Detail: fmt.Sprintf("the method %.20q is not used by this network: use %s", r.Method, strings.Join(methods, " or "))}
 	case len(r.RequestURI) > MaxURLBytes:
-		return network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the URL is longer than 16 KiB: send fewer or shorter parameters"}, nil
+		return nil, false, network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the URL is longer than 16 KiB: send fewer or shorter parameters"}
+	case r.Body == http.NoBody:
+		return nil, false, network.Verdict{}
 	}
-	if r.Body != http.NoBody {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
-		if bytes.Contains(body, []byte(secret)) {
-			body = bytes.ReplaceAll(body, []byte(secret), []byte(maskedSecret))
-		}
-		if len(body) > 0 {
-			rc.Body = body
-		}
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			return network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the body is larger than 256 KiB: send fewer or shorter parameters"}, nil
-		case err != nil:
-			return network.Verdict{}, err
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return body, false, network.Verdict{Refused: carom.ReasonTooLarge, Detail: "the body is larger than 256 KiB: send fewer or shorter parameters"}
+	}
+	return body, err != nil, network.Verdict{}
+}
+
+// keep adds to rc what of a verified request is judged and journaled: its body and the headers that the profile reads, with
+// no secret in them.
+func (d *Door) keep(rc *carom.Received, r *http.Request, src *source, body []byte, secret string) {
+	if len(secret) >= minSecretChars && bytes.Contains(body, []byte(secret)) {
+		body = bytes.ReplaceAll(body, []byte(secret), []byte(maskedSecret))
+	}
+	if len(body) > 0 {
+		rc.Body = body
+	}
+	for _, name := range src.headers {
+		for _, value := range r.Header[name] {
+			rc.Header = append(rc.Header, carom.Field{Name: name, Value: value})
 		}
 	}
-	return src.binding.Judge(rc), nil
+	src.binding.Hide(rc)
 }
 
 // refuse journals what was verified and can never be used, then answers. If it cannot be journaled the caller tries later.
@@ -138,15 +162,14 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 	d.opts.Log.Debug("postback refused", "source_id", src.ID(), "reason", v.Refused, "received_id", refused.ID)
 	answer := profile.Answer(network.RefusedOutcome, v)
 	if v.Refused == carom.ReasonBadMethod {
+		w.Header().Set("Allow", strings.Join(profile.Methods, ", "))
 		answer.Status = http.StatusMethodNotAllowed // no network sends it: a person is trying something out
 	}
 	write(w, answer)
 }
 
-// unverified counts a request that proved nothing, and answers as to every other such request. known is how many parts of
-// the path name objects.
-func (d *Door) unverified(w http.ResponseWriter, r *http.Request, v carom.Unverified, path doorPath, known int, now time.Time) {
-	v.Received = d.received(r, path.shown(known), path.secret, now)
+// unverified counts a request that proved nothing, and answers as to every other such request.
+func (d *Door) unverified(w http.ResponseWriter, v carom.Unverified) {
 	d.opts.Store.Unverified(v)
 	d.counts[network.Unverified].Inc()
 	write(w, network.Forbidden())

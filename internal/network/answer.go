@@ -1,6 +1,7 @@
 package network
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -26,8 +27,11 @@ type Answer struct {
 	Body        string
 }
 
-// plainText is the content type of every answer.
-const plainText = "text/plain; charset=utf-8"
+// The content types of answers.
+const (
+	plainText = "text/plain; charset=utf-8"
+	jsonText  = "application/json"
+)
 
 // Forbidden is the answer to everything unverified. It is the same for an unknown app, an unknown source, a wrong secret
 // and every profile, so that it tells a stranger nothing.
@@ -35,21 +39,26 @@ func Forbidden() Answer {
 	return Answer{Status: http.StatusForbidden, ContentType: plainText, Body: "forbidden"}
 }
 
-// Answer says what to answer for outcome. v matters for [RefusedOutcome] only, whose body may name the fault.
+// Answer says what to answer for outcome. v is what became of the postback: an answer may name its transaction, its event or,
+// for [RefusedOutcome], the fault. A test of the network's own is answered as accepted.
 func (p *Profile) Answer(outcome Outcome, v Verdict) Answer {
+	if outcome == RefusedOutcome && v.Refused == carom.ReasonTest {
+		outcome = Accepted
+	}
 	a, ok := p.answers[outcome]
 	if !ok {
 		return Forbidden()
 	}
 	body := a.Body
-	if outcome == RefusedOutcome {
-		body = strings.Replace(body, detailMark, v.Detail, 1)
+	if strings.Contains(body, "{") && a.contentType == plainText {
+		transaction, event := v.transaction, ""
+		if v.Event != nil {
+			transaction, event = v.Event.ExternalID, string(v.Event.ID)
+		}
+		body = strings.NewReplacer("{detail}", v.Detail, "{transaction_id}", transaction, "{event_id}", event).Replace(body)
 	}
-	return Answer{Status: a.Status, ContentType: plainText, Body: body}
+	return Answer{Status: a.Status, ContentType: a.contentType, Body: body}
 }
-
-// detailMark stands in the body of a refusal for the sentence that names the fault.
-const detailMark = "{detail}"
 
 // answersFile is the answers' part of a profile's file.
 type answersFile struct {
@@ -61,27 +70,60 @@ type answersFile struct {
 
 type answer struct {
 	Status int    `yaml:"status"`
-	Body   string `yaml:"body"`
+	Type   string `yaml:"type"` // empty for plain text, or json
+	Body   string `yaml:"body"` // in plain text with {transaction_id}, {event_id}, and in a refusal {detail}
+
+	contentType string
 }
 
 // setAnswers checks that each answer has the sense of its outcome: success for what is stored, a fault for try later.
 func (p *Profile) setAnswers(f *profileFile) error {
-	p.answers = map[Outcome]answer{
-		Accepted:       f.Answers.Accepted,
-		Duplicate:      f.Answers.Duplicate,
-		RefusedOutcome: f.Answers.Refused,
-		TryLater:       f.Answers.TryLater,
-	}
-	for outcome, a := range p.answers {
-		field := "answers." + string(outcome)
+	p.answers = make(map[Outcome]answer, 4)
+	for _, one := range []struct {
+		outcome Outcome
+		answer  answer
+	}{{Accepted, f.Answers.Accepted}, {Duplicate, f.Answers.Duplicate}, {RefusedOutcome, f.Answers.Refused}, {TryLater, f.Answers.TryLater}} {
+		a, field := one.answer, "answers."+string(one.outcome)
 		switch {
-		case (outcome == Accepted || outcome == Duplicate) && a.Status/100 != 2:
+		case (one.outcome == Accepted || one.outcome == Duplicate) && a.Status/100 != 2:
 			return carom.Invalid(field, "the status %d does not say that the postback is stored: use 2xx", a.Status)
-		case outcome == RefusedOutcome && a.Status/100 != 2 && a.Status/100 != 4:
+		case one.outcome == RefusedOutcome && a.Status/100 != 2 && a.Status/100 != 4:
 			return carom.Invalid(field, "the status %d does not say that a repeat is useless: use 2xx or 4xx", a.Status)
-		case outcome == TryLater && a.Status/100 != 5 && a.Status != http.StatusTooManyRequests:
+		case one.outcome == TryLater && a.Status/100 != 5 && a.Status != http.StatusTooManyRequests:
 			return carom.Invalid(field, "the status %d does not ask for a repeat: use 5xx or 429", a.Status)
 		}
+		if err := a.check(field, one.outcome); err != nil {
+			return err
+		}
+		p.answers[one.outcome] = a
+	}
+	return nil
+}
+
+// check settles the content type, and looks at the body.
+func (a *answer) check(field string, outcome Outcome) error {
+	switch a.Type {
+	case "":
+		a.contentType = plainText
+	case "json":
+		a.contentType = jsonText
+		if !json.Valid([]byte(a.Body)) {
+			return carom.Invalid(field, "the body is not JSON: correct it, or leave the type out")
+		}
+		return nil
+	default:
+		return carom.Invalid(field, "the type %q is neither empty nor json", clip(a.Type))
+	}
+	rest := strings.NewReplacer("{transaction_id}", "", "{event_id}", "").Replace(a.Body)
+	if outcome == RefusedOutcome {
+		rest = strings.Replace(rest, "{detail}", "", 1)
+	}
+	if strings.ContainsAny(rest, "{}") {
+		return carom.Invalid(field, "the body has a placeholder that it cannot fill: use {transaction_id}, {event_id} or, in a refusal, {detail}")
+	}
+	// Some networks read the body and take these words for a failure, whatever the status.
+	if low := strings.ToLower(a.Body); (outcome == Accepted || outcome == Duplicate) && (strings.Contains(low, "fail") || strings.Contains(low, "error")) {
+		return carom.Invalid(field, "the body of a success says fail or error, which some networks take for one: say it otherwise")
 	}
 	return nil
 }

@@ -14,30 +14,41 @@ import (
 // maxDepth bounds how deep the JSON of a further field may nest.
 const maxDepth = 32
 
-// appendReceived adds the parameters of the query, then those of a POST's body.
-func appendReceived(params []param, r *carom.Received) ([]param, *refusal) {
-	params, no := appendQuery(params, r.RawQuery)
-	if no != nil || r.Method != "POST" {
-		return params, no
+// reading is how a profile's parameters are read.
+type reading struct {
+	plus     byte   // what a plus sign in the query stands for: a space, or itself
+	bodyOnly bool   // the query is not covered by the signature over the body, so it is not read
+	unwrap   string // a member of a JSON body whose own members count as the body's
+}
+
+// appendSent adds the parameters of the query, then those of a POST's body.
+func (how *reading) appendSent(params []param, method, rawQuery, contentType string, body []byte) (_ []param, no *refusal) {
+	if !how.bodyOnly {
+		if params, no = appendQuery(params, rawQuery, how.plus); no != nil {
+			return nil, no
+		}
 	}
-	body := bytes.TrimSpace(r.Body)
-	if len(body) == 0 {
+	if body = bytes.TrimSpace(body); method != "POST" || len(body) == 0 {
 		return params, nil
 	}
-	media, _, _ := strings.Cut(r.ContentType, ";")
+	return how.appendBody(params, contentType, body)
+}
+
+func (how *reading) appendBody(params []param, contentType string, body []byte) ([]param, *refusal) {
+	media, _, _ := strings.Cut(contentType, ";")
 	media = fold(media)
 	switch {
 	case media == "application/json", strings.HasSuffix(media, "+json"), media == "" && body[0] == '{':
-		return appendJSON(params, body)
+		return appendJSON(params, body, how.unwrap)
 	case media == "application/x-www-form-urlencoded", media == "":
-		return appendQuery(params, string(body))
+		return appendQuery(params, string(body), ' ')
 	}
 	return nil, refuse(carom.ReasonUnsupportedMedia, "the content type %q is neither a form nor JSON: send one of them", clip(media))
 }
 
 // appendJSON adds the members of a JSON object in order. Numbers keep their text, null is absent, and objects and lists
-// become compact JSON text.
-func appendJSON(params []param, body []byte) ([]param, *refusal) {
+// become compact JSON text; an object called unwrap is replaced by its members.
+func appendJSON(params []param, body []byte, unwrap string) ([]param, *refusal) {
 	if !utf8.Valid(body) {
 		return nil, refuse(carom.ReasonBadEncoding, "the JSON body is not UTF-8: encode it so")
 	}
@@ -59,6 +70,13 @@ func appendJSON(params []param, body []byte) ([]param, *refusal) {
 			return nil, bad
 		}
 		if string(raw) == "null" {
+			continue
+		}
+		if name == unwrap && unwrap != "" && raw[0] == '{' {
+			var no *refusal
+			if params, no = appendJSON(params, raw, ""); no != nil {
+				return nil, no
+			}
 			continue
 		}
 		p, no := jsonParam(name, raw)

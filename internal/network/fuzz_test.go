@@ -9,8 +9,8 @@ import (
 )
 
 // checkVerdict holds for every verdict, whatever was sent.
-func checkVerdict(t *testing.T, b *Binding, r *carom.Received) {
-	v, again := b.Judge(r), b.Judge(r)
+func checkVerdict(t *testing.T, b *Binding, r *carom.Received, proof Proof) {
+	v, again := b.Judge(r, proof), b.Judge(r, proof)
 	if v.Key != again.Key || v.Refused != again.Refused {
 		t.Errorf("judged twice: %+v and %+v", v, again)
 	}
@@ -24,7 +24,7 @@ func checkVerdict(t *testing.T, b *Binding, r *carom.Received) {
 		return
 	}
 	e := v.Event
-	texts := []string{string(e.Type), string(e.Value), e.YMID, e.ZoneID, e.SubZoneID, e.RequestVar, e.TelegramID, e.Held}
+	texts := []string{string(e.Type), string(e.Value), e.YMID, e.ZoneID, e.SubZoneID, e.RequestVar, e.TelegramID, e.UserID, e.ExternalID, e.Held}
 	for _, f := range e.Fields {
 		texts = append(texts, f.Name, f.Value)
 	}
@@ -33,7 +33,7 @@ func checkVerdict(t *testing.T, b *Binding, r *carom.Received) {
 			t.Errorf("the event holds %q", text)
 		}
 	}
-	if e.YMID == "" && e.TelegramID == "" || e.Type == "" || v.Key.Window <= 0 || literalMacro(e.YMID) || literalMacro(e.TelegramID) {
+	if e.YMID+e.TelegramID+e.UserID == "" || e.Type == "" || v.Key.Window <= 0 || literalMacro(e.YMID) || literalMacro(e.TelegramID) {
 		t.Errorf("the event %+v rests on nothing", e)
 	}
 	if e.Price.Nanos < 0 || e.Price.Nanos > carom.MaxPrice || (e.Held != "") != (e.Value == carom.ValueUnknown) {
@@ -52,8 +52,8 @@ func FuzzJudgeQuery(f *testing.F) {
 	}
 	b := mustBind(f, testSource())
 	f.Fuzz(func(t *testing.T, query string) {
-		checkVerdict(t, b, get(query))
-		checkVerdict(t, b, post("", "", query))
+		checkVerdict(t, b, get(query), proven)
+		checkVerdict(t, b, post("", "", query), proven)
 	})
 }
 
@@ -68,7 +68,7 @@ func FuzzJudgeJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string, body []byte) {
 		r := post(query, "application/json", "")
 		r.Body = body
-		checkVerdict(t, b, r)
+		checkVerdict(t, b, r, proven)
 	})
 }
 
@@ -92,8 +92,23 @@ func BenchmarkJudge(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if bench.binding.Judge(bench.r).Event == nil {
+				if bench.binding.Judge(bench.r, proven).Event == nil {
 					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkVerifySigned(b *testing.B) {
+	for _, name := range []string{"levelplay", "unityads", "bitlabs", "standardwebhooks", "admob"} {
+		b.Run(name, func(b *testing.B) {
+			g := shippedRig(b, name)
+			r, ctx := g.genuine(), b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if !g.b.Verify(ctx, r, sampleTime, g.keys).Verified {
+					b.Fatal("not verified")
 				}
 			}
 		})
@@ -102,10 +117,10 @@ func BenchmarkJudge(b *testing.B) {
 
 func BenchmarkVerify(b *testing.B) {
 	binding := mustBind(b, testSource())
-	now := get("").At
+	now, ctx, r := get("").At, b.Context(), &Request{Secret: testSecret}
 	b.ReportAllocs()
 	for b.Loop() {
-		if !binding.Verify(testSecret, now) {
+		if !binding.Verify(ctx, r, now, nil).Verified {
 			b.Fatal("not verified")
 		}
 	}

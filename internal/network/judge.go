@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"strings"
 
 	"carom"
@@ -12,21 +13,19 @@ type Verdict struct {
 	Key     carom.DedupeKey
 	Refused carom.Reason // empty when there is an event
 	Detail  string       // for a refusal: a sentence that names the field and the fix; holds no user identifier
+
+	transaction string // for a refusal: the network's transaction as far as it is known, which its answer may need
 }
 
-// mapped holds what arrived for the fields that the profile maps. An empty value is an absent one.
-type mapped struct {
-	values [fieldCount]string
-	from   [fieldCount]string // the parameter that the value came in
-}
-
-// Judge turns a verified postback into an event, or says why it can never be one.
+// Judge turns a verified postback into an event, or says why it can never be one. proof is what [Binding.Verify] returned for
+// the same request; r has the path secret masked.
 //
 // It reads the query and, for a POST, a form or JSON body. The event shares the text of r and keeps a copy of r itself.
-// Judging the same request again gives the same verdict.
-func (b *Binding) Judge(r *carom.Received) Verdict {
+// Judging the same request again gives the same verdict. Where the signature covers the network's transaction, the dedupe key
+// also holds the signature: the text that it was taken over may fit other fields as well, and then it is still one event.
+func (b *Binding) Judge(r *carom.Received, proof Proof) Verdict {
 	var room [24]param // on the stack: nearly every postback has fewer
-	params, no := appendReceived(room[:0], r)
+	params, no := b.Profile.how.appendSent(room[:0], r.Method, r.RawQuery, r.ContentType, r.Body)
 	if no != nil {
 		return no.verdict()
 	}
@@ -39,13 +38,18 @@ func (b *Binding) Judge(r *carom.Received) Verdict {
 		Received: *r,
 	}
 	var m mapped
-	if params, no = b.sort(params, e, &m); no != nil {
-		return no.verdict()
+	if params, no = b.sort(params, e, &m); no == nil && len(b.Profile.headers) > 0 {
+		params, no = b.sortHeaders(params, r.Header, &m)
 	}
-	if no = b.read(e, &m); no != nil {
-		return no.verdict()
+	if no == nil {
+		no = b.read(e, &m, params)
 	}
-	return Verdict{Event: e, Key: b.key(e, &m, params)}
+	if no != nil {
+		v := no.verdict()
+		v.transaction = m.values[fieldTransactionID]
+		return v
+	}
+	return Verdict{Event: e, Key: b.key(e, &m, params, proof)}
 }
 
 func (no *refusal) verdict() Verdict { return Verdict{Refused: no.reason, Detail: no.detail} }
@@ -72,13 +76,30 @@ func (b *Binding) sort(params []param, e *carom.Event, m *mapped) ([]param, *ref
 			if e.Fields == nil {
 				e.Fields = make([]carom.Field, 0, len(params)-i)
 			}
-			no = keepFurther(e, p)
+			no = b.keepFurther(e, p)
 		}
 		if no != nil {
-			return nil, no
+			return sent, no
 		}
 	}
 	return sent, nil
+}
+
+// sortHeaders adds the headers that the profile reads.
+func (b *Binding) sortHeaders(params []param, headers []carom.Field, m *mapped) ([]param, *refusal) {
+	for _, h := range b.Profile.headers {
+		for i := range headers {
+			if headers[i].Name != h.name {
+				continue
+			}
+			p := param{name: h.name, value: headers[i].Value}
+			params = append(params, p)
+			if no := m.take(h.to, p); no != nil {
+				return params, no
+			}
+		}
+	}
+	return params, nil
 }
 
 // take notes that p fills the field f.
@@ -95,14 +116,19 @@ func (m *mapped) take(f field, p param) *refusal {
 	case m.values[f] != p.value && m.from[f] == p.name:
 		return refuse(carom.ReasonRepeated, "the parameter %q came twice with different values: send it once", clip(p.name))
 	case m.values[f] != p.value:
-		return refuse(carom.ReasonRepeated, "the parameters %q and %q both stand for %s and differ: send one, or give the source the URL template that is set at the network",
-			clip(m.from[f]), clip(p.name), f)
+		return refuse(carom.ReasonRepeated, "the parameters %q and %q both stand for %s and differ: send one, "+
+			"or give the source the URL template that is set at the network", clip(m.from[f]), clip(p.name), f)
 	}
 	return nil
 }
 
-// keepFurther keeps p as a further field of the event. The first of several counts.
-func keepFurther(e *carom.Event, p param) *refusal {
+// keepFurther keeps p as a further field of the event. The first of several counts. The name of an amount or item that the
+// profile fills from elsewhere is left out: what nothing covers would pass for what the signature covers.
+func (b *Binding) keepFurther(e *carom.Event, p param) *refusal {
+	if p.name == "reward_amount" && b.Profile.mapped.has(fieldAmount) || p.name == "reward_item" && b.Profile.mapped.has(fieldItem) {
+		e.Flags |= carom.FlagRepeated
+		return nil
+	}
 	switch {
 	case len(p.name) > maxNameBytes:
 		return refuse(carom.ReasonFieldTooLong, "the name of the parameter %q is longer than %d bytes: shorten it", clip(p.name), maxNameBytes)
@@ -125,9 +151,24 @@ func keepFurther(e *carom.Event, p param) *refusal {
 	return nil
 }
 
-// read fills the event from what arrived.
-func (b *Binding) read(e *carom.Event, m *mapped) *refusal {
+// read fills the event from what arrived. The parameters are apart from m, whose text goes into the event: like this they stay
+// on the stack.
+func (b *Binding) read(e *carom.Event, m *mapped, params []param) *refusal {
+	p := b.Profile
+	if no := b.readTest(m, params); no != nil {
+		return no
+	}
+	if p.changed != 0 {
+		for f := range fieldCount {
+			if p.changed.has(f) && m.values[f] != "" {
+				m.values[f] = p.transforms[f].apply(m.values[f])
+			}
+		}
+	}
 	if no := b.readIdentity(e, m); no != nil {
+		return no
+	}
+	if no := b.readTransaction(m); no != nil {
 		return no
 	}
 	if no := b.readType(e, m); no != nil {
@@ -136,13 +177,69 @@ func (b *Binding) read(e *carom.Event, m *mapped) *refusal {
 	if no := b.readValue(e, m); no != nil {
 		return no
 	}
-	for _, f := range [...]field{fieldZoneID, fieldSubZoneID, fieldRequestVar, fieldPrice} {
+	for _, f := range p.loose {
 		m.dropLiteral(f, e)
 	}
-	e.YMID, e.TelegramID = m.values[fieldYMID], m.values[fieldTelegramID]
+	b.readReversal(e, m, params)
+	e.YMID, e.TelegramID, e.UserID = m.values[fieldYMID], m.values[fieldTelegramID], m.values[fieldUserID]
 	e.ZoneID, e.SubZoneID, e.RequestVar = m.values[fieldZoneID], m.values[fieldSubZoneID], m.values[fieldRequestVar]
+	e.ExternalID = m.values[fieldTransactionID]
+	for _, f := range [...]field{fieldAmount, fieldItem} {
+		if m.values[f] != "" {
+			e.Fields = append(e.Fields, carom.Field{Name: f.String(), Value: m.values[f]})
+		}
+	}
 	readPrice(e, m.values[fieldPrice])
 	return nil
+}
+
+// readTest says whether the request is the network's own test.
+func (b *Binding) readTest(m *mapped, params []param) *refusal {
+	for _, rules := range b.Profile.tests {
+		all := true
+		for i := range rules {
+			value, no := b.lookup(m, params, rules[i].ref)
+			word := fold(value)
+			all = all && no == nil && word != "" && (rules[i].word == "*" || rules[i].word == word)
+		}
+		if all {
+			return refuse(carom.ReasonTest, "it is a test of %s: answered as accepted, and never granted", b.Profile.Title)
+		}
+	}
+	return nil
+}
+
+// readTransaction checks that there is a transaction where events are told apart by it.
+func (b *Binding) readTransaction(m *mapped) *refusal {
+	if !b.Profile.byTransaction {
+		return nil
+	}
+	if no := b.refuseLiteral(fieldTransactionID, m); no != nil {
+		return no
+	}
+	if m.values[fieldTransactionID] == "" {
+		return refuse(carom.ReasonNoIdentity, "no transaction_id was sent, by which events are told apart: make %s send %s",
+			b.Profile.Title, b.Profile.spelled(fieldTransactionID))
+	}
+	return nil
+}
+
+// readReversal makes a reversal of an event whose transaction or amount says that it is one.
+func (b *Binding) readReversal(e *carom.Event, m *mapped, params []param) {
+	p := b.Profile
+	if rest, found := strings.CutPrefix(m.values[fieldTransactionID], p.reversalPrefix); found && p.reversalPrefix != "" && rest != "" {
+		m.values[fieldTransactionID] = rest
+		e.Type = carom.Reversal
+	}
+	if p.reversalNegative && strings.HasPrefix(strings.TrimSpace(m.values[fieldAmount]), "-") {
+		e.Type = carom.Reversal
+	}
+	if e.Type != carom.Reversal || p.reversalOf.name == "" {
+		return
+	}
+	if of, no := b.lookup(m, params, p.reversalOf); no == nil && of != "" && len(of) <= maxMappedBytes && !literalMacro(of) {
+		m.values[fieldTransactionID] = of
+	}
 }
 
 // dropLiteral empties f when it holds a macro as text, and flags the event.
@@ -168,13 +265,17 @@ func (b *Binding) readIdentity(e *carom.Event, m *mapped) *refusal {
 	if found {
 		return nil
 	}
-	names := make([]string, len(b.Profile.identity))
-	for i, f := range b.Profile.identity {
+	p := b.Profile
+	names := make([]string, len(p.identity))
+	for i, f := range p.identity {
 		names[i] = f.String()
 	}
-	first := b.Profile.identity[0]
+	first := p.identity[0]
+	if p.Template == "" || first != fieldYMID {
+		return refuse(carom.ReasonNoIdentity, "no %s was sent, as %s: %s", strings.Join(names, " or "), p.aliasList(first), p.OwnID)
+	}
 	return refuse(carom.ReasonNoIdentity, "no %s was sent: add %s to the URL at %s, and let the app give every view its %s",
-		strings.Join(names, " or "), b.Profile.spelled(first), b.Profile.Title, first)
+		strings.Join(names, " or "), p.spelled(first), p.Title, first)
 }
 
 // refuseLiteral refuses a macro as text in a field that something rests on.
@@ -183,8 +284,11 @@ func (b *Binding) refuseLiteral(f field, m *mapped) *refusal {
 		return nil
 	}
 	return refuse(carom.ReasonLiteralMacro, "%s (parameter %q) holds a macro as text: replace it in the URL at %s by the network's spelling, %s",
-		f, clip(m.from[f]), b.Profile.Title, b.Profile.macros[f])
+		f, clip(m.from[f]), b.Profile.Title, b.Profile.spelling(f))
 }
+
+// spelling is how the network writes the macro of f.
+func (p *Profile) spelling(f field) string { return cmp.Or(p.macros[f], p.aliasList(f)) }
 
 func (b *Binding) readType(e *carom.Event, m *mapped) *refusal {
 	if no := b.refuseLiteral(fieldEventType, m); no != nil {
@@ -192,7 +296,7 @@ func (b *Binding) readType(e *carom.Event, m *mapped) *refusal {
 	}
 	word := fold(m.values[fieldEventType])
 	if word == "" {
-		if e.Type = b.Source.DefaultEventType; e.Type == "" {
+		if e.Type = cmp.Or(b.Source.DefaultEventType, b.Profile.constantType); e.Type == "" {
 			return refuse(carom.ReasonNoEventType, "no event_type was sent: add %s to the URL at %s, or give the source a default_event_type",
 				b.Profile.spelled(fieldEventType), b.Profile.Title)
 		}
@@ -212,6 +316,7 @@ func (b *Binding) readValue(e *carom.Event, m *mapped) *refusal {
 	}
 	word := fold(m.values[fieldValue])
 	if word == "" {
+		e.Value = b.Profile.constantValue
 		return nil
 	}
 	var ok bool
@@ -237,16 +342,4 @@ func readPrice(e *carom.Event, text string) {
 		e.Flags |= carom.FlagPriceTruncated
 	}
 	e.Price = carom.Price{Nanos: nanos, Set: true}
-}
-
-// key makes the dedupe key, after params are no longer needed in their order.
-func (b *Binding) key(e *carom.Event, m *mapped, params []param) carom.DedupeKey {
-	if b.Source.YMID != carom.YMIDView {
-		return b.repeatKey(params)
-	}
-	if e.YMID == "" || e.YMID == e.TelegramID {
-		e.Flags |= carom.FlagYMIDAsUser
-		return b.repeatKey(params)
-	}
-	return b.viewKey(e, m)
 }

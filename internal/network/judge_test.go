@@ -114,7 +114,7 @@ func TestJudgeQuery(t *testing.T) {
 	b := mustBind(t, s)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, see(b.Judge(get(tt.query)))); diff != "" {
+			if diff := cmp.Diff(tt.want, see(b.Judge(get(tt.query), proven))); diff != "" {
 				t.Errorf("Judge(%q) (-want +got):\n%s", tt.query, diff)
 			}
 		})
@@ -166,12 +166,12 @@ func TestJudgeBody(t *testing.T) {
 	b := mustBind(t, testSource())
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, see(b.Judge(post(tt.query, tt.contentType, tt.body)))); diff != "" {
+			if diff := cmp.Diff(tt.want, see(b.Judge(post(tt.query, tt.contentType, tt.body), proven))); diff != "" {
 				t.Errorf("Judge(%q, %q) (-want +got):\n%s", tt.query, tt.body, diff)
 			}
 		})
 	}
-	if got := see(b.Judge(&carom.Received{Method: "GET", RawQuery: ok, ContentType: js, Body: []byte(`{"ymid":"v2"}`)})); !cmp.Equal(got, click) {
+	if got := see(b.Judge(&carom.Received{Method: "GET", RawQuery: ok, ContentType: js, Body: []byte(`{"ymid":"v2"}`)}, proven)); !cmp.Equal(got, click) {
 		t.Errorf("Judge(a GET with a body) = %+v, want its query alone: %+v", got, click)
 	}
 }
@@ -192,7 +192,7 @@ func TestRefusalsNameFieldAndFix(t *testing.T) {
 		ok + "&zone=" + long("7", 300):          `the parameter "zone" is zone_id and longer than 256 bytes: shorten it`,
 		ok + "&" + long("n", 200) + "=" + "xyz": `the name of the parameter "` + long("n", 40) + `…" is longer than 128 bytes: shorten it`,
 	} {
-		if got := b.Judge(get(query)).Detail; got != want {
+		if got := b.Judge(get(query), proven).Detail; got != want {
 			t.Errorf("Judge(%q) says\n%s, want\n%s", query, got, want)
 		}
 	}
@@ -203,11 +203,11 @@ func long(s string, n int) string { return strings.Repeat(s, n) }
 func TestTemplateReplacesAliases(t *testing.T) {
 	s := testSource()
 	names := map[string]string{"u": "ymid", "user_id": "telegram_id", "e": "event_type", "c": "country"}
-	b, err := mustProfiles(t)["monetag"].Bind(s, names, []string{"event", "key"})
+	b, err := mustProfiles(t)["monetag"].Bind(s, names, []string{"event", "key"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := see(b.Judge(get("u=v1&user_id=42&e=click&c=DE&event=fixed&key=k&zone=7")))
+	got := see(b.Judge(get("u=v1&user_id=42&e=click&c=DE&event=fixed&key=k&zone=7"), proven))
 	want := seen{Type: carom.Click, YMID: "v1", TelegramID: "42", Fields: fields("country", "DE", "zone", "7")}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Judge() (-want +got):\n%s", diff)
@@ -222,7 +222,7 @@ func TestDefaultEventType(t *testing.T) {
 		query string
 		want  carom.EventType
 	}{{"ymid=v1", carom.Impression}, {"ymid=v1&event_type=+", carom.Impression}, {ok, carom.Click}} {
-		if v := b.Judge(get(tt.query)); v.Event == nil || v.Event.Type != tt.want {
+		if v := b.Judge(get(tt.query), proven); v.Event == nil || v.Event.Type != tt.want {
 			t.Errorf("Judge(%q) = %+v, want the type %s", tt.query, see(v), tt.want)
 		}
 	}
@@ -230,7 +230,7 @@ func TestDefaultEventType(t *testing.T) {
 
 func TestJudgeKeepsTheRequest(t *testing.T) {
 	r := post("a=1", "application/x-www-form-urlencoded", ok)
-	e := mustBind(t, testSource()).Judge(r).Event
+	e := mustBind(t, testSource()).Judge(r, proven).Event
 	if e.ID != "" || !e.At.Equal(r.At) || fmt.Sprint(e.Received) != fmt.Sprint(*r) {
 		t.Errorf("Judge() keeps %+v at %v, want %+v at its time, without an id", e.Received, e.At, *r)
 	}

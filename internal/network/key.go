@@ -58,10 +58,32 @@ func (t tuple) check() uint32 {
 	return binary.BigEndian.Uint32(sum[:4])
 }
 
-// viewKey is the key where the ymid is unique: the profile's tuple, scoped to the source.
-func (b *Binding) viewKey(e *carom.Event, m *mapped) carom.DedupeKey {
+// key makes the dedupe key, after the parameters are no longer needed in their order.
+func (b *Binding) key(e *carom.Event, m *mapped, params []param, proof Proof) carom.DedupeKey {
+	p := b.Profile
+	if p.byTransaction {
+		key := b.tupleKey("transaction", e, m)
+		if proof.signature != "" && p.covers.has(fieldTransactionID) {
+			var room [512]byte
+			key.Also = tuple(room[:0]).with(b.sourceID).with("signature").with(proof.signature).with(string(e.Type)).sum()
+		}
+		return key
+	}
+	if b.Source.YMID != carom.YMIDView {
+		return b.repeatKey(params)
+	}
+	if p.NoID || e.YMID == "" || e.YMID == e.TelegramID || e.YMID == e.UserID {
+		e.Flags |= carom.FlagYMIDAsUser
+		return b.repeatKey(params)
+	}
+	return b.tupleKey("view", e, m)
+}
+
+// tupleKey is the key where a transaction, or a ymid that is unique, tells events apart: the profile's tuple, scoped to the
+// source. The check covers amount and user.
+func (b *Binding) tupleKey(kind string, e *carom.Event, m *mapped) carom.DedupeKey {
 	var room [512]byte
-	t := tuple(room[:0]).with(b.sourceID).with("view")
+	t := tuple(room[:0]).with(b.sourceID).with(kind)
 	for _, f := range b.Profile.dedupe {
 		switch f {
 		case fieldEventType:
@@ -75,6 +97,9 @@ func (b *Binding) viewKey(e *carom.Event, m *mapped) carom.DedupeKey {
 	c := tuple(t[len(t):]).withPrice(e.Price) // begins where t ends, so both lie on the stack
 	for _, f := range b.Profile.identity {
 		c = c.with(m.values[f])
+	}
+	if b.Profile.mapped.has(fieldAmount) {
+		c = c.with(m.values[fieldAmount])
 	}
 	return carom.DedupeKey{Sum: t.sum(), Check: c.check(), Window: b.Source.DedupeWindow}
 }

@@ -43,7 +43,7 @@ func TestKeys(t *testing.T) {
 			s := testSource()
 			s.YMID = tt.kind
 			b := mustBind(t, s)
-			x, y := b.Judge(get(tt.first)).Key, b.Judge(get(tt.then)).Key
+			x, y := b.Judge(get(tt.first), proven).Key, b.Judge(get(tt.then), proven).Key
 			got := another
 			if x.Sum == y.Sum {
 				if got = same; x.Check != y.Check {
@@ -61,7 +61,7 @@ func TestKeysAreScopedToTheSource(t *testing.T) {
 	other := testSource()
 	other.Name = "second"
 	for _, query := range []string{ok, "telegram_id=42&event_type=click"} {
-		if mustBind(t, testSource()).Judge(get(query)).Key.Sum == mustBind(t, other).Judge(get(query)).Key.Sum {
+		if mustBind(t, testSource()).Judge(get(query), proven).Key.Sum == mustBind(t, other).Judge(get(query), proven).Key.Sum {
 			t.Errorf("two sources share the key of %q", query)
 		}
 	}
@@ -71,8 +71,8 @@ func TestKeyWindows(t *testing.T) {
 	s := testSource()
 	s.DedupeWindow, s.RepeatWindow = time.Hour, time.Minute
 	b := mustBind(t, s)
-	repeat := b.Judge(get("telegram_id=42&event_type=click&price=1")).Key
-	if got := b.Judge(get(ok)).Key.Window; got != time.Hour {
+	repeat := b.Judge(get("telegram_id=42&event_type=click&price=1"), proven).Key
+	if got := b.Judge(get(ok), proven).Key.Window; got != time.Hour {
 		t.Errorf("window of a view = %v, want the source's dedupe window", got)
 	}
 	if repeat.Window != time.Minute || repeat.Check != 0 {
@@ -83,11 +83,11 @@ func TestKeyWindows(t *testing.T) {
 func TestRepeatKeyLeavesStaticParametersOut(t *testing.T) {
 	s := testSource()
 	s.YMID = carom.YMIDUser
-	b, err := mustProfiles(t)["monetag"].Bind(s, map[string]string{"u": "ymid", "e": "event_type"}, []string{"v"})
+	b, err := mustProfiles(t)["monetag"].Bind(s, map[string]string{"u": "ymid", "e": "event_type"}, []string{"v"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Judge(get("u=1&e=click&v=1")).Key != b.Judge(get("v=2&u=1&e=click")).Key {
+	if b.Judge(get("u=1&e=click&v=1"), proven).Key != b.Judge(get("v=2&u=1&e=click"), proven).Key {
 		t.Error("a static parameter is part of the repeat key")
 	}
 }

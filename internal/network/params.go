@@ -11,6 +11,7 @@ import (
 // Limits of a postback's parameters. Networks send about ten short ones; the limits bound what an event may cost to keep.
 const (
 	maxParams       = 128
+	maxHeaders      = 16 // that a profile may read
 	maxMappedBytes  = 256
 	maxNameBytes    = 128
 	maxFurtherBytes = 4096
@@ -42,10 +43,11 @@ func appendParam(params []param, p param) ([]param, *refusal) {
 	return append(params, p), nil
 }
 
-// appendQuery decodes a raw query or form body, parameters split by & alone, and adds them in order.
+// appendQuery decodes a raw query or form body, parameters split by & alone, and adds them in order. A plus sign is a space,
+// or itself when plus says so.
 //
 // What needs no decoding is not copied: the parameters are parts of raw.
-func appendQuery(params []param, raw string) ([]param, *refusal) {
+func appendQuery(params []param, raw string, plus byte) ([]param, *refusal) {
 	for raw != "" {
 		var pair string
 		pair, raw, _ = strings.Cut(raw, "&")
@@ -53,11 +55,11 @@ func appendQuery(params []param, raw string) ([]param, *refusal) {
 			continue
 		}
 		name, value, _ := strings.Cut(pair, "=")
-		name, ok := unescape(name)
+		name, ok := unescape(name, plus)
 		if !ok {
 			return nil, refuse(carom.ReasonBadEncoding, "the name of parameter %d is not percent-encoded UTF-8 without NUL: encode it so", len(params)+1)
 		}
-		if value, ok = unescape(value); !ok {
+		if value, ok = unescape(value, plus); !ok {
 			return nil, badEncoding(name)
 		}
 		var no *refusal
@@ -72,12 +74,15 @@ func badEncoding(name string) *refusal {
 	return refuse(carom.ReasonBadEncoding, "the parameter %q is not correctly encoded UTF-8 without NUL: encode its value so", clip(name))
 }
 
-// unescape decodes percent-encoding, and + as a space. ok is false for a broken escape, NUL, or invalid UTF-8.
-func unescape(s string) (decoded string, ok bool) {
+// unescape decodes percent-encoding, and + as plus. ok is false for a broken escape, NUL, or invalid UTF-8.
+//
+// That NUL and broken UTF-8 never pass also keeps a signed text from being extended: the padding of MD5, SHA-1 and SHA-256,
+// which such an extension has to hold, is the byte 0x80 and at least one NUL.
+func unescape(s string, plus byte) (decoded string, ok bool) {
 	escaped, ascii := false, true
 	for i := range len(s) {
 		switch c := s[i]; {
-		case c == '%' || c == '+':
+		case c == '%' || c == '+' && plus != '+':
 			escaped = true
 		case c >= utf8.RuneSelf:
 			ascii = false
@@ -86,7 +91,7 @@ func unescape(s string) (decoded string, ok bool) {
 		}
 	}
 	if escaped {
-		if s, ok = unescapeBytes(s); !ok {
+		if s, ok = unescapeBytes(s, plus); !ok {
 			return "", false
 		}
 		ascii = false
@@ -94,14 +99,14 @@ func unescape(s string) (decoded string, ok bool) {
 	return s, ascii || utf8.ValidString(s)
 }
 
-func unescapeBytes(s string) (string, bool) {
+func unescapeBytes(s string, plus byte) (string, bool) {
 	var b strings.Builder
 	b.Grow(len(s))
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch c {
 		case '+':
-			c = ' '
+			c = plus
 		case '%':
 			if i+2 >= len(s) {
 				return "", false
@@ -131,9 +136,12 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// literalMacro reports whether v is a macro that nobody replaced: {word}, {{word}}, [word] or %%word%%, also when it is
-// still percent-encoded once.
+// literalMacro reports whether v is a macro that nobody replaced: {word}, {{word}}, [word], [%word%] or %%word%%, also when
+// it is still percent-encoded once.
 func literalMacro(v string) bool {
+	if v == "" || v[0] > ' ' && v[0] < utf8.RuneSelf && v[0] != '{' && v[0] != '[' && v[0] != '%' {
+		return false // nearly every value
+	}
 	v = strings.TrimSpace(v)
 	if v == "" || v[0] != '{' && v[0] != '[' && v[0] != '%' {
 		return false
@@ -145,7 +153,7 @@ func literalMacro(v string) bool {
 	if len(v) > 3*(maxMacroBytes+4) || !strings.Contains(v, "%") {
 		return false
 	}
-	decoded, ok := unescape(v)
+	decoded, ok := unescape(v, ' ')
 	return ok && macroForm(decoded)
 }
 
@@ -157,7 +165,11 @@ func macroForm(v string) bool {
 			return true
 		}
 	}
-	return false
+	// One network's macros have two words: [%USER:UID%].
+	inner, opened := strings.CutPrefix(v, "[%")
+	inner, closed := strings.CutSuffix(inner, "%]")
+	first, second, _ := strings.Cut(inner, ":")
+	return opened && closed && macroName(first) && (second == "" || macroName(second))
 }
 
 func macroName(s string) bool {

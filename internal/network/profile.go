@@ -5,18 +5,16 @@
 // ([Binding.Judge]), and spells the answer in the network's words ([Profile.Answer]). The package stands between ingest,
 // which reads requests, and the store, which decides duplicates.
 //
-// Everything here is pure and immutable once built: it keeps no state, reads no clock, logs nothing, and is safe for
-// concurrent use. It trusts nothing in a request; whatever arrives ends in an event or in a refusal that names the field.
+// Everything here is immutable once built: it keeps no state, reads no clock, logs nothing, and is safe for concurrent use.
+// The one thing that it may wait for, a network's published keys, is handed in as [Keys]. It trusts nothing in a request;
+// whatever arrives ends in an event or in a refusal that names the field. No secret is in an error or an explanation.
 package network
 
 import (
 	"embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 
 	"carom"
 )
@@ -29,75 +27,65 @@ type Profile struct {
 	Name     string         // "monetag": the name of its file, and what a source calls it
 	Title    string         // "Monetag": the network's own name, for people
 	Docs     string         // the network's page on postbacks
+	Sources  []string       // the pages and files that the facts were read in
 	Evidence string         // what the verification rests on: "vector", "formula only" or "secret only"
 	Strength carom.Strength // how strongly its events are verified
 	Methods  []string       // HTTP methods that the network uses
-	Template string         // the query of the URL to paste at the network, macros as the network spells them
+	Template string         // the query of the URL to paste at the network, macros as the network spells them; empty: it adds its own
+	Setup    string         // who enters the URL: "paste" or "manager"
+	Message  string         // for "manager": what to send them, with {url} where the URL belongs
+	OwnID    string         // a sentence: where the app sets the id that comes back as ymid or user_id
+	NoID     bool           // nothing that it sends tells two events apart but all of it together
 
-	names    map[string]field // parameter names, aliases included
-	macros   [fieldCount]string
-	values   map[string]carom.RewardEventType // words in lower case
-	types    map[string]carom.EventType       // words in lower case
-	identity []field
-	dedupe   []field
-	answers  map[Outcome]answer
+	aliases    [fieldCount][]string
+	names      map[string]field // parameter names, aliases included
+	headers    []headerField
+	mapped     fieldSet // fields that have a name to arrive under
+	macros     [fieldCount]string
+	offered    []string // parameters of the template
+	appends    []string // parameters that the network adds to its template by itself
+	transforms [fieldCount]transform
+	changed    fieldSet                         // fields that have a transform
+	values     map[string]carom.RewardEventType // words in lower case
+	types      map[string]carom.EventType       // words in lower case
+	identity   []field
+	loose      []field // what nothing rests on: a macro as text empties it
+	dedupe     []field
+	tests      [][]testRule
+	answers    map[Outcome]answer
+
+	byTransaction bool // the transaction is in dedupe
+
+	constantType  carom.EventType       // of a postback that sends no type
+	constantValue carom.RewardEventType // of one that sends no value
+
+	reversalPrefix   string // of a transaction id: the rest is the transaction that is taken back
+	reversalNegative bool   // a negative amount takes back
+	reversalOf       ref    // what names the transaction that a reversal takes back; its name is empty for none
+
+	how    reading
+	facts  []facts
+	blocks []block  // all but the path secret
+	reads  fieldSet // by blocks
+	covers fieldSet
 }
 
-// field is a place in an event that a profile can fill from a parameter.
-type field uint8
-
-const (
-	fieldYMID field = iota
-	fieldZoneID
-	fieldSubZoneID
-	fieldRequestVar
-	fieldTelegramID
-	fieldEventType
-	fieldValue
-	fieldPrice
-	fieldCount
-)
-
-// String is the field's name in profiles, refusals and JSON.
-func (f field) String() string {
-	return [fieldCount]string{
-		"ymid", "zone_id", "sub_zone_id", "request_var", "telegram_id", "event_type", "reward_event_type", "estimated_price",
-	}[f]
+// headerField is a header that fills a field.
+type headerField struct {
+	name string // canonical
+	to   field
 }
 
-// fieldNamed finds the field called name.
-func fieldNamed(name string) (field, bool) {
-	for f := range fieldCount {
-		if f.String() == name {
-			return f, true
-		}
-	}
-	return 0, false
-}
-
-// verifyPathSecret is the verification block that compares the secret in the request's path, see [Binding.Verify].
-const verifyPathSecret = "path_secret"
-
-// profileFile is the shape of a file under profiles/.
-type profileFile struct {
-	Title      string              `yaml:"title"`
-	Docs       string              `yaml:"docs"`
-	Evidence   string              `yaml:"evidence"`
-	Verify     string              `yaml:"verify"`
-	Methods    []string            `yaml:"methods"`
-	Template   string              `yaml:"template"`
-	Fields     map[string][]string `yaml:"fields"`
-	Values     map[string][]string `yaml:"values"`
-	EventTypes map[string][]string `yaml:"event_types"`
-	Identity   []string            `yaml:"identity"`
-	Dedupe     []string            `yaml:"dedupe"`
-	Answers    answersFile         `yaml:"answers"`
+// testRule is one condition of a test request: what was sent as ref is word, or "*" for anything.
+type testRule struct {
+	ref  ref
+	word string
 }
 
 // Profiles reads the profiles that are built into the binary, by name.
 //
-// An unknown key, a word that means two things, or a name that no block knows is an error that names file, line (for what
-// the file's syntax shows) and fix. It is carom.ErrInvalid.
+// An unknown key, a word that means two things, or a name that no block knows is an error that names file, line and fix. It
+// is carom.ErrInvalid.
 func Profiles() (map[string]*Profile, error) {
 	files, err := profileFiles.ReadDir("profiles")
 	if err != nil {
@@ -110,146 +98,121 @@ func Profiles() (map[string]*Profile, error) {
 			return nil, fmt.Errorf("read profile: %w", err)
 		}
 		name := strings.TrimSuffix(file.Name(), ".yaml")
-		if profiles[name], err = parseProfile(name, file.Name(), data); err != nil {
+		if profiles[name], err = LoadProfile(name, file.Name(), data); err != nil {
 			return nil, err
 		}
 	}
 	return profiles, nil
 }
 
-// parseProfile reads the profile called name from a file's content.
-func parseProfile(name, file string, data []byte) (*Profile, error) {
-	var f profileFile
-	if err := yaml.UnmarshalWithOptions(data, &f, yaml.Strict()); err != nil {
-		fault := &carom.FieldError{File: file, Message: err.Error()}
-		var at yaml.Error
-		if errors.As(err, &at) {
-			fault.Message = at.GetMessage()
-			if token := at.GetToken(); token != nil && token.Position != nil {
-				fault.Line, fault.Column, fault.Field = token.Position.Line, token.Position.Column, token.Value
+// WantsPathSecret reports whether the network's postbacks are proved by the secret in the URL's path, alone or besides a
+// signature. A source has to have one then. A source of another profile may have one, and it counts as well.
+func (p *Profile) WantsPathSecret() bool { return p.fact(kindPathSecret) != nil }
+
+// NeedsNetworkSecret reports whether a source has to have a network secret: a key that the network signs with, or sends.
+func (p *Profile) NeedsNetworkSecret() bool {
+	return slices.ContainsFunc(p.facts, func(f facts) bool { return f.networkSecret })
+}
+
+// SendsNetworkSecret reports whether the network sends its secret as it is, so that it has to be hidden before a postback is
+// kept: see [Binding.Hide].
+func (p *Profile) SendsNetworkSecret() bool { return p.fact(kindSecret) != nil }
+
+// NeedsPublicURL reports whether the network signs the address that carom is called under.
+func (p *Profile) NeedsPublicURL() bool {
+	return slices.ContainsFunc(p.facts, func(f facts) bool { return f.publicURL })
+}
+
+// KeyList is the address of the network's published keys, or empty.
+func (p *Profile) KeyList() string {
+	for i := range p.facts {
+		if p.facts[i].keyList != "" {
+			return p.facts[i].keyList
+		}
+	}
+	return ""
+}
+
+// Headers are the canonical names of the headers to keep with a received postback: those that fields are read from, and those
+// that a signature needs, so that a journaled postback can be verified again. A header that holds a secret is not among them.
+func (p *Profile) Headers() []string {
+	var names []string
+	for _, h := range p.headers {
+		if h.to != fieldSecret {
+			names = append(names, h.name)
+		}
+	}
+	for i := range p.facts {
+		names = append(names, p.facts[i].headers...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Fields are the names of the event's fields that the network fills, such as "ymid" and "reward_amount".
+func (p *Profile) Fields() []string { return p.eventFields().names() }
+
+// eventFields is what may differ from one postback to another, as far as an event is concerned.
+func (p *Profile) eventFields() fieldSet {
+	s := p.mapped &^ setOf(fieldSignature, fieldSecret)
+	if p.reversalPrefix != "" || p.reversalNegative {
+		s |= setOf(fieldEventType)
+	}
+	return s
+}
+
+// Names are the parameters, and the headers as "header:name", that the field may arrive under; nil when it has none.
+func (p *Profile) Names(name string) []string {
+	f, ok := fieldNamed(name)
+	if !ok {
+		return nil
+	}
+	return slices.Clone(p.aliases[f])
+}
+
+// Covered reports whether the signature covers the field called name, so that nobody without the key can have altered it.
+func (p *Profile) Covered(name string) bool {
+	f, ok := fieldNamed(name)
+	return ok && p.covers.has(f)
+}
+
+// NotCovered are the names of the fields that the network fills and its signature, if it has one, does not cover.
+func (p *Profile) NotCovered() []string { return (p.eventFields() &^ p.covers).names() }
+
+// Verification says in words what proves a postback, one sentence for each check.
+func (p *Profile) Verification() []string {
+	rules := make([]string, len(p.facts))
+	for i := range p.facts {
+		rules[i] = p.facts[i].rule
+	}
+	return rules
+}
+
+// fromParams is the set of event fields that arrive in nothing but parameters, without those named in exclude.
+func (p *Profile) fromParams(exclude []string) fieldSet {
+	s := p.mapped &^ setOf(fieldSignature, fieldSecret)
+	for f, names := range p.aliases {
+		for _, name := range names {
+			if _, header := headerAlias(name); header || slices.Contains(exclude, name) {
+				s &^= setOf(field(f))
 			}
 		}
-		return nil, fault
 	}
-	p := &Profile{
-		Name: name, Title: f.Title, Docs: f.Docs, Evidence: f.Evidence,
-		Strength: carom.Secret, Methods: f.Methods, Template: f.Template,
-	}
-	for _, step := range []func(*profileFile) error{p.setFacts, p.setFields, p.setWords, p.setTuples, p.setTemplate, p.setAnswers} {
-		if err := step(&f); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	return p, nil
+	return s
 }
 
-func (p *Profile) setFacts(f *profileFile) error {
-	switch {
-	case f.Title == "":
-		return carom.Invalid("title", "the network's own name is missing: add it")
-	case f.Docs == "":
-		return carom.Invalid("docs", "the network's page on postbacks is missing: add it")
-	case !slices.Contains([]string{"vector", "formula only", "secret only"}, f.Evidence):
-		return carom.Invalid("evidence", "%q is none of vector, formula only, secret only", f.Evidence)
-	case f.Verify != verifyPathSecret:
-		return carom.Invalid("verify", "%q is not a verification that carom has: use %s", f.Verify, verifyPathSecret)
-	case len(f.Methods) == 0:
-		return carom.Invalid("methods", "no method is listed: add GET, POST or both")
-	}
-	for _, method := range f.Methods {
-		if method != "GET" && method != "POST" {
-			return carom.Invalid("methods", "%q is neither GET nor POST", method)
+// headerField finds the field that the header fills.
+func (p *Profile) headerField(name string) (field, bool) {
+	for _, h := range p.headers {
+		if h.name == name {
+			return h.to, true
 		}
 	}
-	return nil
+	return 0, false
 }
 
-func (p *Profile) setFields(f *profileFile) error {
-	p.names = make(map[string]field)
-	for name, aliases := range f.Fields {
-		to, ok := fieldNamed(name)
-		if !ok {
-			return carom.Invalid("fields."+name, "an event has no such field")
-		}
-		for _, alias := range aliases {
-			if other, taken := p.names[alias]; taken {
-				return carom.Invalid("fields."+name, "%q stands for %s already: leave it in one of them", alias, other)
-			}
-			p.names[alias] = to
-		}
-	}
-	return nil
-}
-
-func (p *Profile) setWords(f *profileFile) error {
-	p.values = make(map[string]carom.RewardEventType)
-	for value, words := range f.Values {
-		if v := carom.RewardEventType(value); v != carom.Valued && v != carom.NotValued {
-			return carom.Invalid("values."+value, "a value is %s or %s", carom.Valued, carom.NotValued)
-		}
-		for _, word := range words {
-			if _, taken := p.values[fold(word)]; taken {
-				return carom.Invalid("values."+value, "the word %q stands twice: leave it once", word)
-			}
-			p.values[fold(word)] = carom.RewardEventType(value)
-		}
-	}
-	p.types = make(map[string]carom.EventType)
-	for eventType, words := range f.EventTypes {
-		for _, word := range words {
-			if _, taken := p.types[fold(word)]; taken {
-				return carom.Invalid("event_types."+eventType, "the word %q stands twice: leave it once", word)
-			}
-			p.types[fold(word)] = carom.EventType(eventType)
-		}
-	}
-	return nil
-}
-
-func (p *Profile) setTuples(f *profileFile) (err error) {
-	if p.identity, err = fieldList("identity", f.Identity); err != nil {
-		return err
-	}
-	p.dedupe, err = fieldList("dedupe", f.Dedupe)
-	return err
-}
-
-// setTemplate reads how the network spells the macro of each field from the template that publishers paste.
-func (p *Profile) setTemplate(f *profileFile) error {
-	params, no := appendQuery(nil, f.Template)
-	if no != nil {
-		return carom.Invalid("template", "%s", no.detail)
-	}
-	for _, param := range params {
-		to, ok := p.names[param.name]
-		if !ok || !literalMacro(param.value) {
-			return carom.Invalid("template", "%s is not a parameter of the profile with a macro for its value", param.name)
-		}
-		p.macros[to] = param.value
-	}
-	for name := range f.Fields {
-		if to, _ := fieldNamed(name); p.macros[to] == "" {
-			return carom.Invalid("template", "it lacks %s: add the parameter with the network's macro", name)
-		}
-	}
-	return nil
-}
-
-// fieldList reads a list of names of fields, of which there must be at least one.
-func fieldList(key string, names []string) ([]field, error) {
-	if len(names) == 0 {
-		return nil, carom.Invalid(key, "no field is listed: add at least one")
-	}
-	fields := make([]field, len(names))
-	for i, name := range names {
-		f, ok := fieldNamed(name)
-		if !ok {
-			return nil, carom.Invalid(key, "an event has no field %q", name)
-		}
-		fields[i] = f
-	}
-	return fields, nil
-}
+// aliasList writes the names that f may arrive under, for people.
+func (p *Profile) aliasList(f field) string { return strings.Join(p.aliases[f], " or ") }
 
 // fold brings a word into the form that it is looked up in. It allocates only for words with capitals.
 func fold(word string) string { return strings.ToLower(strings.TrimSpace(word)) }

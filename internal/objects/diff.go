@@ -23,6 +23,7 @@ const (
 	KindApp       Kind = "app"
 	KindSource    Kind = "source"
 	KindEndpoint  Kind = "endpoint"
+	KindRule      Kind = "rule"
 )
 
 // Action is what an apply does to an object.
@@ -38,7 +39,7 @@ const (
 // Change is what an apply does to one object.
 type Change struct {
 	Kind   Kind          `json:"kind"`
-	ID     string        `json:"id"` // the object's name; of sources and endpoints "app/name"
+	ID     string        `json:"id"` // the object's name; of sources, endpoints and rules "app/name"
 	Action Action        `json:"action"`
 	Fields []FieldChange `json:"fields,omitempty"` // of added objects those that are no default, of changed ones those that differ
 }
@@ -51,7 +52,7 @@ type FieldChange struct {
 	After  string `json:"after"`
 }
 
-// Diff says what [Merge] changes: publishers, apps, sources, endpoints, each sorted by ID. Objects that stay as they are do not
+// Diff says what [Merge] changes: publishers, apps, sources, endpoints, rules, each sorted by ID. Objects that stay as they are do not
 // appear. A default that is written out equals an absent one.
 func Diff(have, want carom.Objects, prune bool) []Change {
 	want = keepSecrets(have, want)
@@ -61,6 +62,7 @@ func Diff(have, want carom.Objects, prune bool) []Change {
 		fields func(carom.Objects) map[string][]shownField // of each object of the kind, by ID
 	}{
 		{KindPublisher, publishers}, {KindApp, apps}, {KindSource, sources}, {KindEndpoint, endpoints},
+		{KindRule, ruleFields},
 	} {
 		of := diff(view.fields(have), view.fields(want), view.fields(unset()))
 		for i := range of {
@@ -78,12 +80,13 @@ func Diff(have, want carom.Objects, prune bool) []Change {
 func unset() carom.Objects {
 	return carom.Objects{
 		Publishers: make([]carom.Publisher, 1), Apps: make([]carom.App, 1),
-		Sources: make([]carom.Source, 1), Endpoints: make([]carom.Endpoint, 1),
+		Sources: make([]carom.Source, 1), Endpoints: make([]carom.Endpoint, 1), Rules: make([]carom.Rule, 1),
 	}
 }
 
 // Merge returns want completed by what have knows: a source for which want gives no secret keeps those it has, endpoints keep
 // their numbers, and without prune the objects that want does not name stay, behind the others. have and want are not changed.
+// A rule that stays may overlap with one of want: the result is to be compiled again before it comes into force.
 func Merge(have, want carom.Objects, prune bool) carom.Objects {
 	out := keepSecrets(have, want)
 	numbers := make(map[string]int, len(have.Endpoints))
@@ -101,6 +104,7 @@ func Merge(have, want carom.Objects, prune bool) carom.Objects {
 	out.Apps = keep(have.Apps, want.Apps, func(a *carom.App) string { return a.Name })
 	out.Sources = keep(have.Sources, out.Sources, (*carom.Source).ID)
 	out.Endpoints = keep(have.Endpoints, out.Endpoints, (*carom.Endpoint).ID)
+	out.Rules = keep(have.Rules, want.Rules, (*carom.Rule).ID)
 	return out
 }
 
@@ -228,7 +232,13 @@ func publishers(o carom.Objects) map[string][]shownField {
 func apps(o carom.Objects) map[string][]shownField {
 	out := make(map[string][]shownField, len(o.Apps))
 	for _, a := range o.Apps {
-		out[a.Name] = []shownField{{name: "title", value: a.Title}, {name: "publisher", value: a.Publisher}}
+		list := []shownField{
+			{name: "title", value: a.Title}, {name: "publisher", value: a.Publisher}, {name: "time_zone", value: cmp.Or(a.TimeZone, "UTC")},
+		}
+		for _, name := range slices.Sorted(maps.Keys(a.Currencies)) {
+			list = append(list, shownField{name: "currencies." + name, value: strconv.Itoa(a.Currencies[name])})
+		}
+		out[a.Name] = list
 	}
 	return out
 }

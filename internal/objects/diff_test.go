@@ -14,11 +14,19 @@ import (
 
 func sum(b byte) carom.SecretSum { return carom.SecretSum{Sum: [32]byte{b}} }
 
+func coins(n carom.Nanos) carom.PriceRule {
+	return carom.PriceRule{Currency: "coins", Fixed: carom.Price{Nanos: n * 1_000_000_000, Set: true}}
+}
+
+func share() carom.PriceRule {
+	return carom.PriceRule{Currency: "coins", From: carom.PriceEstimate, Share: 500_000_000, Max: coins(9).Fixed, TrustSecret: true}
+}
+
 // inForce is a configuration as the store has it.
 func inForce() carom.Objects {
 	return carom.Objects{
 		Publishers: []carom.Publisher{{Name: "acme", Title: "Acme"}, {Name: "old"}},
-		Apps:       []carom.App{{Name: "game", Publisher: "acme"}, {Name: "gone", Publisher: "old"}},
+		Apps:       []carom.App{{Name: "game", Publisher: "acme", Currencies: map[string]int{"coins": 0, "old": 1}}, {Name: "gone", Publisher: "old"}},
 		Sources: []carom.Source{
 			{App: "game", Name: "monetag", Profile: "monetag", Secrets: []carom.SecretSum{sum(1), sum(2)}},
 			{App: "gone", Name: "monetag", Profile: "monetag", Secrets: []carom.SecretSum{sum(3)}},
@@ -30,6 +38,11 @@ func inForce() carom.Objects {
 				SigningSecrets: []carom.SigningSecret{{Key: "signing key one, quite long"}}},
 			{No: 8, App: "gone", Name: "backend", URL: "https://b.example/"},
 		},
+		Rules: []carom.Rule{
+			{App: "game", Name: "bonus", Price: coins(5), Caps: []carom.Cap{{Per: []string{carom.CapDay, carom.CapUser}, Rewards: 20}}, Hold: time.Hour},
+			{App: "game", Name: "share", Price: share()},
+			{App: "gone", Name: "bonus", Price: coins(5)},
+		},
 	}
 }
 
@@ -39,6 +52,10 @@ func TestDiffOfEqualObjectsIsEmpty(t *testing.T) {
 	want.Sources[1].YMID = carom.YMIDView
 	want.Endpoints[0].No, want.Endpoints[0].Timeout = 0, 0
 	want.Endpoints[1].Concurrency = carom.DefaultConcurrency
+	want.Apps[0].TimeZone = "UTC"
+	want.Rules[0].Filter.Values = []carom.RewardEventType{carom.Valued}
+	want.Rules[0].Caps = []carom.Cap{{Per: []string{carom.CapUser, carom.CapDay}, Rewards: 20}}
+	want.Rules[1].Price.Rate, want.Rules[1].Price.Round = 1_000_000_000, carom.RoundDown
 	if changes := Diff(inForce(), want, true); len(changes) != 0 {
 		t.Errorf("Diff returned %+v, want nothing", changes)
 	}
@@ -48,7 +65,7 @@ func TestDiff(t *testing.T) {
 	until := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	want := carom.Objects{
 		Publishers: []carom.Publisher{{Name: "acme", Title: "Acme Ltd"}, {Name: "Zed"}},
-		Apps:       []carom.App{{Name: "game"}},
+		Apps:       []carom.App{{Name: "game", TimeZone: "Asia/Tokyo", Currencies: map[string]int{"coins": 2, "USD": 2}}},
 		Sources: []carom.Source{
 			{App: "game", Name: "orders", Profile: carom.ProfileAPI, EventTypes: map[string]carom.EventType{"b": "lead", "a": "install"}},
 			{App: "game", Name: "monetag", Profile: "monetag", Secrets: []carom.SecretSum{sum(9), {Sum: sum(1).Sum, NotAfter: until}},
@@ -61,13 +78,25 @@ func TestDiff(t *testing.T) {
 			Filter:         carom.Filter{Values: []carom.RewardEventType{carom.Valued, carom.ValueEmpty}, Zones: []string{"1", "a, b"}},
 			SigningSecrets: []carom.SigningSecret{{Key: "signing key two, quite long"}, {Key: "signing key one, quite long", NotAfter: until}},
 		}},
+		Rules: []carom.Rule{
+			{App: "game", Name: "share", Price: coins(7), Cooldown: time.Minute},
+			{App: "game", Name: "bonus", Price: coins(6), Additional: true, Filter: carom.RuleFilter{
+				Networks: []string{"admob"}, Sources: []string{"a"}, Zones: []string{"1"}, EventTypes: []carom.EventType{"lead"},
+				Values: []carom.RewardEventType{carom.ValueEmpty}, RequestVars: []string{"b"},
+			}, Caps: []carom.Cap{{Name: "all", Per: []string{carom.CapRule}, Rewards: 1, Amount: coins(9).Fixed}, {Per: []string{carom.CapUser}, Rewards: 2}}},
+			{App: "game", Name: "new", Price: carom.PriceRule{Currency: "coins", From: carom.PriceReward, Rate: 1, Min: coins(1).Fixed,
+				Max: coins(2).Fixed, Step: 2_000_000_000, Round: carom.RoundUp}},
+		},
 	}
 	gone := func(action Action) []Change {
 		return []Change{
 			{Kind: KindPublisher, ID: "Zed", Action: Added},
 			{Kind: KindPublisher, ID: "acme", Action: Changed, Fields: []FieldChange{{"title", "Acme", "Acme Ltd"}}},
 			{Kind: KindPublisher, ID: "old", Action: action},
-			{Kind: KindApp, ID: "game", Action: Changed, Fields: []FieldChange{{"publisher", "acme", ""}}},
+			{Kind: KindApp, ID: "game", Action: Changed, Fields: []FieldChange{
+				{"publisher", "acme", ""}, {"time_zone", "UTC", "Asia/Tokyo"}, {"currencies.USD", "", "2"}, {"currencies.coins", "0", "2"},
+				{"currencies.old", "1", ""},
+			}},
 			{Kind: KindApp, ID: "gone", Action: action},
 			{Kind: KindSource, ID: "game/monetag", Action: Changed, Fields: []FieldChange{
 				{"addresses", "", "[192.0.2.0/24]"},
@@ -98,6 +127,33 @@ func TestDiff(t *testing.T) {
 				{"headers.X-Old", "(value)", ""},
 			}},
 			{Kind: KindEndpoint, ID: "gone/backend", Action: action},
+			{Kind: KindRule, ID: "game/bonus", Action: Changed, Fields: []FieldChange{
+				{"filter.networks", "", "[admob]"},
+				{"filter.sources", "", "[a]"},
+				{"filter.zones", "", "[1]"},
+				{"filter.event_types", "", "[lead]"},
+				{"filter.values", "[valued]", "[empty]"},
+				{"filter.request_vars", "", "[b]"},
+				{"price", "5 coins", "6 coins"},
+				{"additional", "false", "true"},
+				{"caps[0]", "{ per: [user, day], rewards: 20 }", "{ name: all, per: [rule], rewards: 1, amount: 9 }"},
+				{"caps[1]", "", "{ per: [user], rewards: 2 }"},
+				{"hold", "1h", ""},
+			}},
+			{Kind: KindRule, ID: "game/new", Action: Added, Fields: []FieldChange{
+				{"price.from", "", "reward_amount"}, {"price.currency", "", "coins"}, {"price.min", "", "1"}, {"price.max", "", "2"},
+				{"price.rate", "", "0.000000001"}, {"price.step", "", "2"}, {"price.round", "", "up"},
+			}},
+			{Kind: KindRule, ID: "game/share", Action: Changed, Fields: []FieldChange{
+				{"price", "", "7 coins"},
+				{"cooldown", "", "1m"},
+				{"price.from", "estimated_price", ""},
+				{"price.currency", "coins", ""},
+				{"price.max", "9", ""},
+				{"price.share", "0.5", ""},
+				{"price.trust", "secret", ""},
+			}},
+			{Kind: KindRule, ID: "gone/bonus", Action: action},
 		}
 	}
 	for _, tt := range []struct {
@@ -127,6 +183,7 @@ func TestMerge(t *testing.T) {
 			{App: "game", Name: "new", URL: "https://n.example/"},
 			{App: "game", Name: "backend", URL: "https://a2.example/"},
 		},
+		Rules: []carom.Rule{{App: "game", Name: "bonus", Price: coins(6)}},
 	}
 	pruned := carom.Objects{
 		Apps: want.Apps,
@@ -138,6 +195,7 @@ func TestMerge(t *testing.T) {
 			{App: "game", Name: "new", URL: "https://n.example/"},
 			{No: 7, App: "game", Name: "backend", URL: "https://a2.example/"},
 		},
+		Rules: want.Rules,
 	}
 	if diff := cmp.Diff(pruned, Merge(inForce(), want, true), exact); diff != "" {
 		t.Errorf("Merge with prune (-want +got):\n%s", diff)
@@ -148,6 +206,7 @@ func TestMerge(t *testing.T) {
 		Apps:       append(pruned.Apps[:1:1], have.Apps[1]),
 		Sources:    append(pruned.Sources[:2:2], have.Sources[1]),
 		Endpoints:  append(pruned.Endpoints[:2:2], have.Endpoints[1]),
+		Rules:      append(want.Rules[:1:1], have.Rules[1:]...),
 	}
 	if diff := cmp.Diff(all, Merge(have, want, false), exact); diff != "" {
 		t.Errorf("Merge without prune (-want +got):\n%s", diff)

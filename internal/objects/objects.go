@@ -1,9 +1,9 @@
 // Package objects reads the operator's file (carom.yaml) into [carom.Objects], and says what differs from the objects in
 // force.
 //
-// The file is the one place where an operator writes down publishers, apps, sources and endpoints. [Parse] is strict: every
-// key is known, every reference leads somewhere, every template is compiled, and all faults are reported at once, each with
-// its line and its fix. [Diff] shows what an apply would change, [Merge] is its result. What the store then does with that
+// The file is the one place where an operator writes down publishers, apps, sources, endpoints and rules. [Parse] is strict:
+// every key is known, every reference leads somewhere, every template and rule is compiled, and all faults are reported at once,
+// each with its line and its fix. [Diff] shows what an apply would change, [Merge] is its result. What the store then does with that
 // result, and how it comes into force, is not decided here.
 //
 // Everything is a pure function of its arguments, apart from random secrets and what an [Env] reads, and safe for concurrent
@@ -19,6 +19,7 @@ import (
 
 	"carom"
 	"carom/internal/network"
+	"carom/internal/reward"
 	"carom/internal/route"
 )
 
@@ -40,6 +41,8 @@ type File struct {
 	Objects carom.Objects
 	// Reads are the paths of the secret files that were read, sorted. A change in one of them changes the objects.
 	Reads []string
+	// Warnings are what is no fault and probably not meant, in the order of their lines: most often a rule that cannot pay.
+	Warnings []*carom.FieldError
 }
 
 // Parse reads text, the content of the objects file called file. The name is used in errors and to find secret files.
@@ -60,7 +63,11 @@ type rules struct {
 	profiles []string // names of profiles, sorted
 	source   func(carom.Source) error
 	endpoint func(carom.Endpoint) error
+	rewards  func(carom.Objects) ([]reward.Warning, error)
 }
+
+// anyURL stands for the public URL, which is a setting of the process and not of the file.
+const anyURL = "https://carom.example"
 
 func builtinRules() (rules, error) {
 	profiles, err := network.Profiles()
@@ -90,8 +97,21 @@ func builtinRules() (rules, error) {
 		if len(s.Secrets) == 0 {
 			s.Secrets = make([]carom.SecretSum, 1) // one is made later; what stands here does not matter
 		}
-		_, err := profile.Bind(s, names.Params, names.Static)
+		_, err := profile.Bind(s, names.Params, names.Static, anyURL)
 		return err
+	}
+	covers := func(profile string) []string {
+		var fields []string
+		for _, field := range []string{carom.PriceEstimate, carom.PriceReward} {
+			if p := profiles[profile]; p != nil && p.Covered(field) {
+				fields = append(fields, field)
+			}
+		}
+		return fields
+	}
+	out.rewards = func(o carom.Objects) ([]reward.Warning, error) {
+		_, warnings, err := reward.Compile(o, covers)
+		return warnings, err
 	}
 	return out, nil
 }
@@ -101,6 +121,7 @@ func parse(file string, text []byte, env Env, rules rules) (*File, error) {
 	out := &File{}
 	if root := r.tree(text); root != nil {
 		r.root(root, &out.Objects)
+		out.Warnings = r.checkRewards(out.Objects)
 	}
 	if len(r.faults) > 0 {
 		return nil, r.err()
@@ -112,12 +133,14 @@ func parse(file string, text []byte, env Env, rules rules) (*File, error) {
 
 // err joins the faults in the order of the file.
 func (r *reader) err() error {
-	slices.SortStableFunc(r.faults, func(a, b *carom.FieldError) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
+	slices.SortStableFunc(r.faults, byPlace)
 	errs := make([]error, len(r.faults))
 	for i, fault := range r.faults {
 		errs[i] = fault
 	}
 	return errors.Join(errs...)
+}
+
+func byPlace(a, b *carom.FieldError) int {
+	return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 }

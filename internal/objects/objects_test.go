@@ -11,10 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata"
 
 	"github.com/google/go-cmp/cmp"
 
 	"carom"
+	"carom/internal/reward"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -58,7 +60,10 @@ func TestParseReadsEveryKey(t *testing.T) {
 	want := &File{
 		Objects: carom.Objects{
 			Publishers: []carom.Publisher{{Name: "acme", Title: "Acme"}},
-			Apps:       []carom.App{{Name: "mygame", Title: "My Game", Publisher: "acme"}, {Name: "empty"}},
+			Apps: []carom.App{
+				{Name: "mygame", Title: "My Game", Publisher: "acme", TimeZone: "Europe/Berlin", Currencies: map[string]int{"coins": 0, "USD": 2}},
+				{Name: "empty"},
+			},
 			Sources: []carom.Source{{
 				App: "mygame", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser,
 				Template:         "https://old.example/postback?uid={ymid}&source={request_var}&event={event_type}&key=s3cr3t",
@@ -96,8 +101,36 @@ func TestParseReadsEveryKey(t *testing.T) {
 					{Key: "an older key of some length", NotAfter: until},
 				},
 			}},
+			Rules: []carom.Rule{{
+				App: "mygame", Name: "bonus",
+				Filter: carom.RuleFilter{
+					Networks: []string{"monetag"}, Sources: []string{"monetag"}, Zones: []string{"8790478", "007"},
+					EventTypes: []carom.EventType{carom.Impression, carom.Click}, Values: []carom.RewardEventType{carom.Valued, carom.ValueEmpty},
+					RequestVars: []string{"bonus-btn"},
+				},
+				Price: carom.PriceRule{Currency: "coins", Fixed: carom.Price{Nanos: 5_000_000_000, Set: true}},
+				Caps: []carom.Cap{
+					{Per: []string{carom.CapUser, carom.CapDay}, Rewards: 20},
+					{Name: "budget", Per: []string{carom.CapDay}, Rewards: 5000, Amount: carom.Price{Nanos: 25_000_000_000_000, Set: true}},
+				},
+				Cooldown: 30 * time.Second, Hold: 24 * time.Hour,
+			}, {
+				App: "mygame", Name: "share", Additional: true,
+				Price: carom.PriceRule{
+					Currency: "USD", From: carom.PriceEstimate, Rate: 900_000_000, Share: 335_000_000, Min: carom.Price{Nanos: 10_000_000, Set: true},
+					Max: carom.Price{Nanos: 1_500_000_000, Set: true}, Step: 10_000_000, Round: carom.RoundNearest, TrustSecret: true,
+				},
+			}, {
+				App: "mygame", Name: "gift", Filter: carom.RuleFilter{Sources: []string{"orders"}},
+				Price: carom.PriceRule{Currency: "USD", Fixed: carom.Price{Nanos: 250_000_000, Set: true}},
+			}},
 		},
 		Reads: []string{filepath.Join("testdata", "secrets", "monetag")},
+		Warnings: []*carom.FieldError{{
+			File: filepath.Join("testdata", "full.yaml"), Line: 19, Column: 11, Field: "apps.mygame.rules.bonus.filter.request_vars",
+			Message: "the browser chooses the request_var: the rule pays only in views that your backend opened with one of these. Open them with " +
+				"POST /v1/views, or remove the list",
+		}},
 	}
 	if diff := cmp.Diff(want, got, exact, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("Parse(full.yaml) (-want +got):\n%s", diff)
@@ -239,7 +272,9 @@ func TestRepetitionIsBounded(t *testing.T) {
 	for i := range 2000 {
 		b.WriteString("  a" + decimal(i) + ": { endpoints: *e }\n")
 	}
-	nothingWrong := rules{endpoint: func(carom.Endpoint) error { return nil }}
+	nothingWrong := rules{
+		endpoint: func(carom.Endpoint) error { return nil }, rewards: func(carom.Objects) ([]reward.Warning, error) { return nil, nil },
+	}
 	_, err := parse("f", []byte(b.String()), Env{}, nothingWrong)
 	if err == nil || !strings.Contains(err.Error(), "aliases repeat more than carom reads") {
 		t.Errorf("Parse returned %v, want an error about aliases", err)

@@ -40,12 +40,16 @@ type fields map[string]read
 
 // fault reports a fault at path, or at the nearest place above it that stands in the file.
 func (r *reader) fault(path, format string, args ...any) {
-	for above := path; ; {
-		if at, ok := r.at[above]; ok {
-			r.faultAt(at, path, format, args...)
-			return
+	r.faultAt(r.nearest(path), path, format, args...)
+}
+
+// nearest is where path stands in the file, or else the nearest path above it that does.
+func (r *reader) nearest(path string) place {
+	for {
+		if at, ok := r.at[path]; ok {
+			return at
 		}
-		above = above[:max(strings.LastIndexAny(above, ".["), 0)]
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
 }
 

@@ -44,9 +44,12 @@ func (r *reader) app(path, name string, n *node, out *carom.Objects) {
 	a := carom.App{Name: name}
 	sources := make(map[string]bool)
 	ends := len(out.Endpoints)
+	var rules, sound []carom.Rule
 	r.object(path, n, fields{
-		"title":     text(r, &a.Title),
-		"publisher": text(r, &a.Publisher),
+		"title":      text(r, &a.Title),
+		"publisher":  text(r, &a.Publisher),
+		"time_zone":  text(r, &a.TimeZone),
+		"currencies": r.currencies(&a.Currencies),
 		"sources": r.named(func(path, name string, n *node) {
 			out.Sources = append(out.Sources, r.source(path, a.Name, name, n))
 			sources[name] = true
@@ -54,15 +57,34 @@ func (r *reader) app(path, name string, n *node, out *carom.Objects) {
 		"endpoints": r.named(func(path, name string, n *node) {
 			out.Endpoints = append(out.Endpoints, r.endpoint(path, a.Name, name, n))
 		}),
+		"rules": r.named(func(path, name string, n *node) {
+			before := len(r.faults)
+			rules = append(rules, r.rule(path, a.Name, name, n))
+			if len(r.faults) == before {
+				sound = append(sound, rules[len(rules)-1])
+			}
+		}),
 	})
 	out.Apps = append(out.Apps, a)
-	// Endpoints may stand before the sources that they name.
+	// Rules are compiled later, those that rest on nothing that has a fault: what follows from a fault is not reported.
+	if !r.faultyBelow(path+".currencies", a.Currencies) {
+		out.Rules = append(out.Rules, sound...)
+	}
+	// Endpoints and rules may stand before the sources that they name.
 	for _, e := range out.Endpoints[ends:] {
-		for i, source := range e.Filter.Sources {
-			at := indexed(join(path+".endpoints", e.Name)+".filter.sources", i)
-			if !sources[source] && !r.faulty[at] {
-				r.fault(at, "the app has no source %s: %s", quote(source), suggest(source, slices.Collect(maps.Keys(sources))))
-			}
+		r.checkSources(join(path+".endpoints", e.Name), e.Filter.Sources, sources)
+	}
+	for _, rule := range rules {
+		r.checkSources(join(path+".rules", rule.Name), rule.Filter.Sources, sources)
+	}
+}
+
+// checkSources reports names of sources in the filter of the object at path that the app does not have.
+func (r *reader) checkSources(path string, names []string, sources map[string]bool) {
+	for i, source := range names {
+		at := indexed(path+".filter.sources", i)
+		if !sources[source] && !r.faulty[at] {
+			r.fault(at, "the app has no source %s: %s", quote(source), suggest(source, slices.Collect(maps.Keys(sources))))
 		}
 	}
 }
@@ -252,13 +274,18 @@ func (r *reader) filter(to *carom.Filter) read {
 			"request_vars": texts(r, &to.RequestVars),
 			"sources":      texts(r, &to.Sources),
 		})
-		if r.faulty[path+".event_types"] {
-			return
-		}
-		for i, t := range to.EventTypes {
-			if at := indexed(path+".event_types", i); !r.faulty[at] {
-				r.eventType(at, string(t))
-			}
+		r.checkEventTypes(path+".event_types", to.EventTypes)
+	}
+}
+
+// checkEventTypes checks the list of types at path.
+func (r *reader) checkEventTypes(path string, types []carom.EventType) {
+	if r.faulty[path] {
+		return
+	}
+	for i, t := range types {
+		if at := indexed(path, i); !r.faulty[at] {
+			r.eventType(at, string(t))
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 // path of each level, so that what it is given must be bounded before.
 const (
 	maxKeys    = 100_000 // in the file, and again through merges
-	maxNesting = 20      // of flow collections, and of list dashes in one line; the deepest value needs 6
+	maxNesting = 20      // of flow collections, and of list dashes in one line; the deepest value needs 7
 	maxIndent  = 200
 )
 

@@ -28,7 +28,8 @@ type live struct {
 	door     *ingest.Door
 	profiles map[string]*network.Profile
 	file     string // the objects come from it when not empty
-	baseURL  string
+	baseURL  string // where sources are shown to be reached
+	signed   string // where networks reach this server, as configured: some sign it. Empty: unknown
 	log      *slog.Logger
 
 	mu      sync.Mutex // one change at a time
@@ -44,7 +45,7 @@ func (l *live) start(ctx context.Context) error {
 	}
 	l.current.Store(&stored)
 	if l.file == "" {
-		catalog, endpoints, err := ingest.Compile(stored, l.profiles)
+		catalog, endpoints, err := ingest.Compile(stored, l.profiles, l.signed)
 		if err != nil {
 			return fmt.Errorf("stored objects: %w", err)
 		}
@@ -65,14 +66,14 @@ func (l *live) File() string { return l.file }
 func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, _, err := ingest.Compile(want, l.profiles); err != nil {
+	if _, _, err := ingest.Compile(want, l.profiles, l.signed); err != nil {
 		return err
 	}
 	stored, err := l.store.SetObjects(ctx, want)
 	if err != nil {
 		return err
 	}
-	catalog, endpoints, err := ingest.Compile(stored, l.profiles) // again, with the endpoints' numbers
+	catalog, endpoints, err := ingest.Compile(stored, l.profiles, l.signed) // again, with the endpoints' numbers
 	if err != nil {
 		return err
 	}
@@ -91,20 +92,28 @@ func (l *live) Plan(yaml []byte, prune bool) (carom.Objects, []api.Change, []api
 	have := l.Objects()
 	want := objects.Merge(have, file.Objects, prune)
 	var made []api.MadeSecret
-	for i, secret := range makeSecrets(&want) {
+	for i, secret := range l.makeSecrets(have, &want) {
 		made = append(made, api.MadeSecret{Source: want.Sources[i].ID(), URL: l.sourceURL(want.Sources[i], secret)})
 	}
 	return want, apiChanges(objects.Diff(have, file.Objects, prune)), made, nil
 }
 
-// makeSecrets gives every network's source that has none a secret, and returns them by the place of the source.
-func makeSecrets(o *carom.Objects) map[int]string {
+// makeSecrets gives every source that needs a secret in its path and has none one, and returns them by the place of the
+// source. A source that have lacks and that needs none is there with an empty one: its URL is news as well.
+func (l *live) makeSecrets(have carom.Objects, o *carom.Objects) map[int]string {
+	known := map[string]bool{}
+	for i := range have.Sources {
+		known[have.Sources[i].ID()] = true
+	}
 	made := map[int]string{}
 	for i := range o.Sources {
-		if s := &o.Sources[i]; s.Profile != carom.ProfileAPI && len(s.Secrets) == 0 {
+		s := &o.Sources[i]
+		if p := l.profiles[s.Profile]; p != nil && p.WantsPathSecret() && len(s.Secrets) == 0 {
 			secret, sum := objects.NewSecret()
 			s.Secrets = []carom.SecretSum{sum}
 			made[i] = secret
+		} else if p != nil && len(s.Secrets) == 0 && !known[s.ID()] {
+			made[i] = ""
 		}
 	}
 	return made
@@ -123,9 +132,14 @@ func apiChanges(changes []objects.Change) []api.Change {
 
 // sourceURL is the URL to enter at the network.
 func (l *live) sourceURL(s carom.Source, secret string) string {
-	u := l.baseURL + "/in/" + s.App + "/" + s.Name + "/" + secret
+	u := l.baseURL + "/in/" + s.App + "/" + s.Name
+	if secret != "" {
+		u += "/" + secret
+	}
 	if p := l.profiles[s.Profile]; p != nil && s.Template == "" {
-		u += "?" + p.Template
+		if p.Template != "" { // else the network adds its parameters by itself
+			u += "?" + p.Template
+		}
 	} else if _, query, isURL := strings.Cut(s.Template, "?"); isURL {
 		u += "?" + query
 	} else if strings.Contains(s.Template, "=") {
@@ -147,14 +161,18 @@ func (l *live) reload(ctx context.Context) error {
 	}
 	have := l.Objects()
 	want := objects.Merge(have, file.Objects, true)
-	made := makeSecrets(&want)
+	made := l.makeSecrets(have, &want)
 	if err := l.Apply(ctx, want); err != nil {
 		return err
 	}
 	for i, secret := range made {
+		id, url := want.Sources[i].ID(), l.sourceURL(want.Sources[i], secret)
+		if secret == "" {
+			fmt.Fprintf(os.Stderr, "\nEnter this URL at the network of the source %s:\n  %s\n\n", id, url)
+			continue
+		}
 		// The one moment at which a made secret can be seen. It goes to standard error, not to the log.
-		fmt.Fprintf(os.Stderr, "\nA secret was made for the source %s. Enter this URL at the network; it is shown only now:\n  %s\n\n",
-			want.Sources[i].ID(), l.sourceURL(want.Sources[i], secret))
+		fmt.Fprintf(os.Stderr, "\nA secret was made for the source %s. Enter this URL at the network; it is shown only now:\n  %s\n\n", id, url)
 	}
 	for _, c := range objects.Diff(have, file.Objects, true) {
 		l.log.Info("object of the file", "action", string(c.Action), "kind", string(c.Kind), "id", c.ID)

@@ -24,6 +24,7 @@ import (
 	"carom/internal/deliver"
 	"carom/internal/egress"
 	"carom/internal/ingest"
+	"carom/internal/keylist"
 	"carom/internal/network"
 	"carom/internal/store"
 )
@@ -52,15 +53,18 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		Store: st, Client: egress.New(egress.Config{}), MaxInFlight: cfg.MaxInFlight, Grace: cfg.ShutdownGrace / 2,
 		Observe: attemptMetrics(registry), Log: log.With("component", "deliver"),
 	})
+	keys := keylist.New(keylist.Options{Log: log.With("component", "keylist")})
+	steps.add("end the fetches of key lists", func() error { keys.Close(); return nil })
 	door := ingest.New(ingest.Options{
-		Store: st, Lanes: engine, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
+		Store: st, Lanes: engine, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
 		Local: func(r *http.Request) bool { return api.IsLocal(r.Context()) },
 	})
 	profiles, err := network.Profiles()
 	if err != nil {
 		return err
 	}
-	live := &live{store: st, engine: engine, door: door, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), log: log.With("component", "objects")}
+	live := &live{store: st, engine: engine, door: door, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
+		log: log.With("component", "objects")}
 	if err := live.start(ctx); err != nil {
 		return err
 	}
@@ -72,7 +76,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 
 	done := make(chan struct{})
 	apiHandler := api.New(api.Options{
-		Store: apiStore{st}, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL,
+		Store: apiStore{st}, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
 		Log: log.With("component", "api"), Done: done,
 	})
 	s := &site{cfg: cfg, door: door, api: apiHandler, registry: registry, store: st, log: log.With("component", "http")}

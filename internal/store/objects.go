@@ -50,6 +50,7 @@ const (
 	kindApp       = "app"
 	kindSource    = "source"
 	kindEndpoint  = "endpoint"
+	kindRule      = "rule"
 )
 
 // Objects returns what is configured, in order of name, endpoints with their numbers.
@@ -78,6 +79,8 @@ func addObject(o *carom.Objects, kind string, body []byte) error {
 		return appendJSON(&o.Publishers, body)
 	case kindApp:
 		return appendJSON(&o.Apps, body)
+	case kindRule:
+		return appendJSON(&o.Rules, body)
 	case kindSource:
 		var src storedSource
 		if err := json.Unmarshal(body, &src); err != nil {
@@ -138,6 +141,11 @@ func (s *Store) SetObjects(ctx context.Context, o carom.Objects) (carom.Objects,
 		}
 		for _, src := range o.Sources {
 			if err := put(kindSource, src.ID(), storedSource{src, toStored(src.NetworkSecrets)}); err != nil {
+				return err
+			}
+		}
+		for _, r := range o.Rules {
+			if err := put(kindRule, r.ID(), r); err != nil {
 				return err
 			}
 		}

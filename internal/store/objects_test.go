@@ -22,7 +22,9 @@ func TestObjectsComeBackAsTheyWere(t *testing.T) {
 	s, stop := open(t, dir, Options{})
 	want := carom.Objects{
 		Publishers: []carom.Publisher{{Name: "acme", Title: "Acme Games"}},
-		Apps:       []carom.App{{Name: "app", Title: "The app", Publisher: "acme"}, {Name: "game"}},
+		Apps:       []carom.App{{Name: "app", Title: "The app", Publisher: "acme", TimeZone: "Europe/Berlin", Currencies: map[string]int{"coins": 0}}, {Name: "game"}},
+		Rules: []carom.Rule{{App: "app", Name: "watch", Price: carom.PriceRule{Currency: "coins", Fixed: carom.Price{Nanos: 5, Set: true}},
+			Caps: []carom.Cap{{Per: []string{carom.CapUser}, Rewards: 3}}, Hold: time.Hour}},
 		Sources: []carom.Source{{App: "app", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser, Template: "?uid={ymid}",
 			EventTypes: map[string]carom.EventType{"imp": carom.Impression}, DedupeWindow: 40 * 24 * time.Hour, RepeatWindow: time.Minute,
 			Secrets:        []carom.SecretSum{{Sum: [32]byte{1, 2, 3}, NotAfter: noon}},

@@ -70,7 +70,7 @@ CREATE TABLE unverified (
 ) WITHOUT ROWID;
 
 CREATE TABLE objects (
-  kind TEXT NOT NULL, -- publisher, app, source, endpoint
+  kind TEXT NOT NULL, -- publisher, app, source, endpoint, rule
   id   TEXT NOT NULL,
   body TEXT NOT NULL, -- JSON
   PRIMARY KEY (kind, id)
