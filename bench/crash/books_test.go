@@ -36,8 +36,8 @@ func TestReadBooks(t *testing.T) {
 		INSERT INTO buckets (bucket, version, opened_at, dropped) VALUES (3, 1, 0, 2)`)
 	for seq, endpoints := range map[string]string{"1": "9", "2": "9", "3": "9 11", "4": "", "5": "9", "6": "9"} {
 		script = append(script, `INSERT INTO events_4 (seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var,
-			telegram_id, external_id, flags, held, strength, endpoints, key, key_check, method, path, query, content_type, client)
-			VALUES (`+seq+`, 0, '', '', '', 'click', 'valued', 'y`+seq+`', '7', '', '', '', '', 0, '', '', '`+endpoints+`', x'00', 0, '', '', '', '', '')`)
+			telegram_id, external_id, flags, held, strength, endpoints, key, key_check, method, path, query, content_type, client, user_id)
+			VALUES (`+seq+`, 0, '', '', '', 'click', 'valued', 'y`+seq+`', '7', '', '', '', '', 0, '', '', '`+endpoints+`', x'00', 0, '', '', '', '', '', '')`)
 	}
 	for _, o := range []struct{ id, state string }{
 		{"(1<<26)|1", "pending"}, {"(1<<26)|2", "delivered"}, // delivered at the second attempt
