@@ -57,17 +57,18 @@ type Flags uint32
 
 // The flags. Their numbers are stored: never renumber them.
 const (
-	FlagPriceTruncated Flags = 1 << iota // more than nine decimals: the rest was cut
-	FlagPriceInvalid                     // not a usable price: stored empty
-	FlagLiteralMacro                     // a macro arrived as text in a field nothing rests on: stored empty
-	FlagRepeated                         // a further parameter came more than once: the first was kept
-	FlagYMIDAsUser                       // the ymid equals the telegram_id or is empty: treated as in a `user` source
-	FlagTest                             // a test: stored and marked, never rewarded
-	FlagHeld                             // kept, its key claimed, owed to nobody until an operator releases it
+	FlagPriceTruncated  Flags = 1 << iota // more than nine decimals: the rest was cut
+	FlagPriceInvalid                      // not a usable price: stored empty
+	FlagLiteralMacro                      // a macro arrived as text in a field nothing rests on: stored empty
+	FlagRepeated                          // a further parameter came more than once: the first was kept
+	FlagYMIDAsUser                        // the ymid equals the telegram_id or is empty: treated as in a `user` source
+	FlagTest                              // a test: stored and marked, never rewarded
+	FlagHeld                              // kept, its key claimed, owed to nobody until an operator releases it
+	FlagUnlistedAddress                   // sent from an address that the source does not list, and does not ask for
 )
 
 var flagNames = []string{
-	"price_truncated", "price_invalid", "literal_macro", "repeated_parameter", "ymid_as_user", "test", "held",
+	"price_truncated", "price_invalid", "literal_macro", "repeated_parameter", "ymid_as_user", "test", "held", "unlisted_address",
 }
 
 // Names returns the names of the flags that are set, in a fixed order; nil when none is.

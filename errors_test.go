@@ -58,8 +58,8 @@ func TestFlagNames(t *testing.T) {
 		{carom.FlagPriceTruncated, "price_truncated"},
 		{carom.FlagHeld | carom.FlagPriceInvalid, "price_invalid,held"},
 		{carom.FlagPriceTruncated | carom.FlagPriceInvalid | carom.FlagLiteralMacro | carom.FlagRepeated |
-			carom.FlagYMIDAsUser | carom.FlagTest | carom.FlagHeld,
-			"price_truncated,price_invalid,literal_macro,repeated_parameter,ymid_as_user,test,held"},
+			carom.FlagYMIDAsUser | carom.FlagTest | carom.FlagHeld | carom.FlagUnlistedAddress,
+			"price_truncated,price_invalid,literal_macro,repeated_parameter,ymid_as_user,test,held,unlisted_address"},
 		{1 << 31, ""}, // from a later version: not ours to name
 	}
 	for _, tt := range tests {

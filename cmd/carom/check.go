@@ -10,6 +10,7 @@ import (
 
 	"carom"
 	"carom/internal/config"
+	"carom/internal/network"
 	"carom/internal/objects"
 
 	"github.com/spf13/cobra"
@@ -50,13 +51,13 @@ func settingsOf(cfg config.Config) []setting {
 }
 
 // checkFile reads an objects file and adds what is in it, or all of its faults.
-func (c *cli) checkFile(r *checked, file string) error {
+func (c *cli) checkFile(r *checked, file string, profiles map[string]*network.Profile) error {
 	text, err := c.readFile(file)
 	if err != nil {
 		return err
 	}
 	r.File = file
-	f, err := objects.Parse(file, text, objects.Env{ReadFile: os.ReadFile, LookupEnv: func(name string) (string, bool) {
+	f, err := objects.Parse(file, text, objects.Env{Profiles: profiles, ReadFile: os.ReadFile, LookupEnv: func(name string) (string, bool) {
 		value := c.env(name)
 		return value, value != ""
 	}})
@@ -132,11 +133,13 @@ fault. Without -f, the objects file is the one that the settings name. The exit 
 		} else {
 			r.Settings = settingsOf(cfg)
 		}
+		profiles, profilesErr := network.ProfilesIn(cfg.Profiles)
+		r.Faults = faultsOf(profilesErr, r.Faults)
 		if file == "" && err == nil {
 			file = cfg.Objects
 		}
-		if file != "" {
-			if err := c.checkFile(&r, file); err != nil {
+		if file != "" && profilesErr == nil {
+			if err := c.checkFile(&r, file, profiles); err != nil {
 				return err
 			}
 		}

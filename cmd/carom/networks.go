@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -43,6 +44,7 @@ type networkPage struct {
 }
 
 func (c *cli) networksCommand() *cobra.Command {
+	var dir string
 	cmd := &cobra.Command{
 		Use:   "networks",
 		Short: "List the ad networks that carom knows, and how each is verified",
@@ -50,7 +52,7 @@ func (c *cli) networksCommand() *cobra.Command {
   carom networks show admob`,
 		Args: cobra.NoArgs,
 		RunE: run(func(context.Context, []string) error {
-			profiles, err := network.Profiles()
+			profiles, err := c.profiles(dir)
 			if err != nil {
 				return err
 			}
@@ -69,11 +71,12 @@ func (c *cli) networksCommand() *cobra.Command {
 			})
 		}),
 	}
-	cmd.AddCommand(c.networksShowCommand())
+	cmd.PersistentFlags().StringVar(&dir, "profiles", "", profilesHelp)
+	cmd.AddCommand(c.networksShowCommand(&dir))
 	return cmd
 }
 
-func (c *cli) networksShowCommand() *cobra.Command {
+func (c *cli) networksShowCommand(dir *string) *cobra.Command {
 	var base string
 	cmd := &cobra.Command{
 		Use:     "show NAME",
@@ -81,14 +84,14 @@ func (c *cli) networksShowCommand() *cobra.Command {
 		Example: `  carom networks show levelplay --base-url https://carom.example.com`,
 		Args:    cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			profiles, err := network.Profiles()
+			profiles, err := c.profiles(*dir)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
 			return slices.Sorted(maps.Keys(profiles)), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: run(func(_ context.Context, args []string) error {
-			profiles, err := network.Profiles()
+			profiles, err := c.profiles(*dir)
 			if err != nil {
 				return err
 			}
@@ -176,4 +179,15 @@ func writeNetwork(w io.Writer, n *networkPage) {
 		say("  %-10s %s", outcome, n.Answers[string(outcome)])
 	}
 	say("\nRead: %s", strings.Join(n.Sources, "\n      "))
+}
+
+const profilesHelp = "folder with profiles of your own, as the server's setting; default CAROM_PROFILES"
+
+// profiles reads the profiles that are built in, and those in dir or in the folder that the environment names.
+func (c *cli) profiles(dir string) (map[string]*network.Profile, error) {
+	profiles, err := network.ProfilesIn(cmp.Or(dir, c.env("CAROM_PROFILES")))
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return profiles, nil
 }

@@ -50,7 +50,8 @@ func (v *verification) exit() int {
 
 // captured is a postback as the command line gives it.
 type captured struct {
-	profile, template, ymid        string
+	profile, profiles, template    string
+	ymid                           string
 	secrets                        []string
 	pathSecret, keys, at, method   string
 	headers                        []string
@@ -90,6 +91,7 @@ Exit codes: 0 it is verified, 1 it is refused, 2 it is verified and can never be
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.profile, "profile", "", "the network; `carom networks` lists them")
+	flags.StringVar(&f.profiles, "profiles", "", profilesHelp)
 	flags.StringArrayVar(&f.secrets, "secret", nil, "the network's key, or the secret in the path; may be repeated")
 	flags.StringVar(&f.pathSecret, "path-secret", "", "the secret in the path, where the network signs as well")
 	flags.StringVar(&f.keys, "keys", "", "file with the network's list of public keys")
@@ -104,7 +106,7 @@ Exit codes: 0 it is verified, 1 it is refused, 2 it is verified and can never be
 }
 
 func (c *cli) verify(ctx context.Context, f *captured, target string) (*verification, error) {
-	profiles, err := network.Profiles()
+	profiles, err := c.profiles(f.profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +261,7 @@ func (c *cli) bind(f *captured, p *network.Profile, sent string) (b *network.Bin
 	}
 	var names route.Names
 	if f.template != "" {
-		if names, err = route.ReadBackwards(f.template); err != nil {
+		if names, err = route.ReadBackwards(f.template, route.Notation{Macros: p.Macros(), Complete: p.Complete}); err != nil {
 			return nil, false, usagef("--template: %w", err)
 		}
 	}

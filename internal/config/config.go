@@ -25,6 +25,7 @@ type Config struct {
 	Data     string // folder that holds all data
 	Objects  string // path of the objects file that is followed; empty: objects come from `carom apply`
 	Settings string // path of the settings file; empty: none
+	Profiles string // folder with profiles of the operator's own; empty: none
 
 	Listen         string // address of the public door
 	PrivateListen  string // address of everything that is not for networks and browsers; empty: Listen serves it too

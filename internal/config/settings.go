@@ -28,6 +28,9 @@ func settings() []setting {
 		{key: "config", help: "objects file to follow (carom.yaml), read again when it changes; without it, objects come from `carom apply`",
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Objects} }},
 
+		{key: "profiles", help: "folder with profiles of your own: NAME.yaml describes the network NAME, see docs/networks; read at the start",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Profiles} }},
+
 		{key: "listen", init: "127.0.0.1:8080", help: "address of the public door; use :8080 to be reached from other machines",
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Listen, kind: "address", check: checkAddress} }},
 		{key: "private_listen", help: "address of everything but the networks' door and the browser's calls (API, dashboard, metrics); empty serves it at `listen`",

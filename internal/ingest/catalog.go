@@ -81,7 +81,7 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 	var names route.Names
 	if s.Template != "" {
 		var err error
-		if names, err = route.ReadBackwards(s.Template); err != nil {
+		if names, err = route.ReadBackwards(s.Template, route.Notation{Macros: profile.Macros(), Complete: profile.Complete}); err != nil {
 			return err
 		}
 	}

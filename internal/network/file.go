@@ -28,6 +28,7 @@ type profileFile struct {
 	Methods    []string             `yaml:"methods"`
 	Unwrap     string               `yaml:"unwrap"`
 	Template   string               `yaml:"template"`
+	Complete   bool                 `yaml:"complete"`
 	Appends    []string             `yaml:"appends"`
 	Fields     map[string][]string  `yaml:"fields"`
 	Transforms map[string]transform `yaml:"transforms"`
@@ -75,7 +76,7 @@ func LoadProfile(name, file string, data []byte) (*Profile, error) {
 	p := &Profile{
 		Name: name, Title: f.Title, Docs: f.Docs, Sources: f.Sources, Evidence: f.Evidence, Methods: f.Methods,
 		Setup: f.Setup, Message: f.Message, OwnID: f.OwnID, NoID: f.NoID,
-		Template: f.Template, appends: f.Appends, how: reading{plus: ' ', unwrap: f.Unwrap},
+		Template: f.Template, Complete: f.Complete, appends: f.Appends, how: reading{plus: ' ', unwrap: f.Unwrap},
 	}
 	for _, step := range []func(*profileFile) error{
 		p.setFacts, p.setFields, p.setTransforms, p.setWords, p.setTuples, p.setTests, p.setTemplate, p.setAnswers, p.setVerify, p.setDedupe,

@@ -37,6 +37,9 @@ func (b *Binding) Judge(r *carom.Received, proof Proof) Verdict {
 		Strength: b.Profile.Strength,
 		Received: *r,
 	}
+	if len(b.Source.Addresses) > 0 && !b.listed(r.Client) {
+		e.Flags |= carom.FlagUnlistedAddress
+	}
 	var m mapped
 	if params, no = b.sort(params, e, &m); no == nil && len(b.Profile.headers) > 0 {
 		params, no = b.sortHeaders(params, r.Header, &m)

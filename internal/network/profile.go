@@ -13,6 +13,8 @@ package network
 import (
 	"embed"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -32,6 +34,7 @@ type Profile struct {
 	Strength carom.Strength // how strongly its events are verified
 	Methods  []string       // HTTP methods that the network uses
 	Template string         // the query of the URL to paste at the network, macros as the network spells them; empty: it adds its own
+	Complete bool           // the template names every macro that the network has
 	Setup    string         // who enters the URL: "paste" or "manager"
 	Message  string         // for "manager": what to send them, with {url} where the URL belongs
 	OwnID    string         // a sentence: where the app sets the id that comes back as ymid or user_id
@@ -87,22 +90,49 @@ type testRule struct {
 // An unknown key, a word that means two things, or a name that no block knows is an error that names file, line and fix. It
 // is carom.ErrInvalid.
 func Profiles() (map[string]*Profile, error) {
-	files, err := profileFiles.ReadDir("profiles")
+	builtIn, err := fs.Sub(profileFiles, "profiles")
 	if err != nil {
-		return nil, fmt.Errorf("list profiles: %w", err)
+		return nil, err
 	}
-	profiles := make(map[string]*Profile, len(files))
+	profiles := map[string]*Profile{}
+	return profiles, addProfiles(profiles, builtIn)
+}
+
+// ProfilesIn are the built-in ones and an operator's own: each file NAME.yaml in the folder describes the network NAME. A name
+// that is taken is an error, and so is a folder that cannot be read. An empty dir adds none.
+func ProfilesIn(dir string) (map[string]*Profile, error) {
+	profiles, err := Profiles()
+	if err != nil || dir == "" {
+		return profiles, err
+	}
+	if _, err := os.ReadDir(dir); err != nil {
+		return nil, carom.Invalid("profiles", "the folder cannot be read (%v): correct the setting, or remove it", err)
+	}
+	return profiles, addProfiles(profiles, os.DirFS(dir))
+}
+
+func addProfiles(profiles map[string]*Profile, from fs.FS) error {
+	files, err := fs.Glob(from, "*.yaml")
+	if err != nil {
+		return fmt.Errorf("list profiles: %w", err)
+	}
 	for _, file := range files {
-		data, err := profileFiles.ReadFile("profiles/" + file.Name())
-		if err != nil {
-			return nil, fmt.Errorf("read profile: %w", err)
+		name := strings.TrimSuffix(file, ".yaml")
+		if err := carom.CheckName(file, name); err != nil {
+			return err
 		}
-		name := strings.TrimSuffix(file.Name(), ".yaml")
-		if profiles[name], err = LoadProfile(name, file.Name(), data); err != nil {
-			return nil, err
+		if profiles[name] != nil || name == carom.ProfileAPI {
+			return carom.Invalid(file, "carom has a profile %s of its own: give the file another name", name)
+		}
+		data, err := fs.ReadFile(from, file)
+		if err != nil {
+			return fmt.Errorf("read profile: %w", err)
+		}
+		if profiles[name], err = LoadProfile(name, file, data); err != nil {
+			return err
 		}
 	}
-	return profiles, nil
+	return nil
 }
 
 // WantsPathSecret reports whether the network's postbacks are proved by the secret in the URL's path, alone or besides a
@@ -147,6 +177,17 @@ func (p *Profile) Headers() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// Macros are those of the template, as the network writes them, in its order: "{ymid}", "[USER_ID]".
+func (p *Profile) Macros() []string {
+	var macros []string
+	for pair := range strings.SplitSeq(p.Template, "&") {
+		if _, macro, ok := strings.Cut(pair, "="); ok {
+			macros = append(macros, macro)
+		}
+	}
+	return macros
 }
 
 // Fields are the names of the event's fields that the network fills, such as "ymid" and "reward_amount".

@@ -32,6 +32,8 @@ type Env struct {
 	ReadFile func(path string) ([]byte, error)
 	// LookupEnv finds the variable of a secret_env. os.LookupEnv fits.
 	LookupEnv func(name string) (string, bool)
+	// Profiles are the networks that sources may name; nil stands for those that are built in.
+	Profiles map[string]*network.Profile
 }
 
 // File is what an objects file says.
@@ -51,7 +53,7 @@ type File struct {
 // *carom.FieldError with file, line, column, the path of the key (`apps.mygame.endpoints.backend.url`), and a message that
 // says what is wrong and how to fix it. No message holds a secret.
 func Parse(file string, text []byte, env Env) (*File, error) {
-	rules, err := builtinRules()
+	rules, err := rulesOf(env.Profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +71,12 @@ type rules struct {
 // anyURL stands for the public URL, which is a setting of the process and not of the file.
 const anyURL = "https://carom.example"
 
-func builtinRules() (rules, error) {
-	profiles, err := network.Profiles()
-	if err != nil {
-		return rules{}, fmt.Errorf("read the profiles of networks: %w", err)
+func rulesOf(profiles map[string]*network.Profile) (rules, error) {
+	var err error
+	if profiles == nil {
+		if profiles, err = network.Profiles(); err != nil {
+			return rules{}, fmt.Errorf("read the profiles of networks: %w", err)
+		}
 	}
 	out := rules{profiles: []string{carom.ProfileAPI}}
 	for name := range profiles {
@@ -90,7 +94,7 @@ func builtinRules() (rules, error) {
 		}
 		var names route.Names
 		if s.Template != "" {
-			if names, err = route.ReadBackwards(s.Template); err != nil {
+			if names, err = route.ReadBackwards(s.Template, route.Notation{Macros: profile.Macros(), Complete: profile.Complete}); err != nil {
 				return err
 			}
 		}

@@ -40,7 +40,7 @@ func TestReadBackwards(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := route.ReadBackwards(tt.template)
+			got, err := route.ReadBackwards(tt.template, route.Monetag())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestReadBackwardsFaults(t *testing.T) {
 		{"one of carom's macros", "?e={event_id}", "unknown macro {event_id}"},
 		{"a further field", "?e={field.x}", "unknown macro {field.x}"},
 		{"upper case", "?e={YMID}", "unknown macro {YMID}: did you mean {ymid}?"},
-		{"an empty macro", "?e={}", "unknown macro {}: Monetag's are {ymid}"},
+		{"an empty macro", "?e={}", "unknown macro {}: the network's are {ymid}"},
 		{"a macro with a space", "?e={zone%20id}", "unknown macro {zone id}: did you mean {zone_id}?"},
 		{"a macro in the path", "https://example.com/{ymid}?e={event_type}", "stands before the query"},
 		{"an encoded macro in the path", "https://example.com/%7Bymid%7D?e={event_type}", "stands before the query"},
@@ -85,7 +85,7 @@ func TestReadBackwardsFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := route.ReadBackwards(tt.template)
+			_, err := route.ReadBackwards(tt.template, route.Monetag())
 			checkFault(t, err, "template: "+tt.want)
 			if err != nil && strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("the error shows a static value: %v", err)
@@ -106,7 +106,7 @@ func FuzzReadBackwards(f *testing.F) {
 		monetag[m.Name] = true
 	}
 	f.Fuzz(func(t *testing.T, template string) {
-		names, err := route.ReadBackwards(template)
+		names, err := route.ReadBackwards(template, route.Monetag())
 		if err != nil {
 			faultsOf(t, err)
 			return
@@ -137,4 +137,44 @@ func FuzzReadBackwards(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReadBackwardsInOtherNotations(t *testing.T) {
+	brackets := route.Notation{Macros: []string{"[USER_ID]", "[EVENT_ID]"}}
+	for _, tt := range []struct {
+		name, template string
+		notation       route.Notation
+		want           route.Names
+		fault          string
+	}{
+		{"brackets", "https://a.example/?u=[USER_ID]&e=%5BEVENT_ID%5D&x=1", brackets, route.Names{Params: map[string]string{"u": "USER_ID", "e": "EVENT_ID"}, Static: []string{"x"}}, ""},
+		{"a macro that is not known", "?u=[USER_ID]&c=[COUNTRY]", brackets, route.Names{Params: map[string]string{"u": "USER_ID", "c": "COUNTRY"}}, ""},
+		{"braces are text there", "?u=[USER_ID]&c={x}", brackets, route.Names{Params: map[string]string{"u": "USER_ID"}, Static: []string{"c"}}, ""},
+		{"an address in brackets", "https://[2001:db8::1]/?u=[USER_ID]", brackets, route.Names{Params: map[string]string{"u": "USER_ID"}}, ""},
+		{"no macro after all", "?u=[a b]", brackets, route.Names{}, "no macro of the network"},
+		{"text beside", "?u=x[USER_ID]", brackets, route.Names{}, "more than one macro: give [USER_ID]"},
+		{"in the path", "https://a.example/[USER_ID]?a=b", brackets, route.Names{}, "stands before the query"},
+		{"left open", "?u=[USER_ID", brackets, route.Names{}, "without its partner"},
+		{"double braces", "?u={{userId}}", route.Notation{Macros: []string{"{{userId}}"}}, route.Names{Params: map[string]string{"u": "userId"}}, ""},
+		{"percent signs", "?u=%%ID%%", route.Notation{Macros: []string{"%%ID%%"}}, route.Names{Params: map[string]string{"u": "ID"}}, ""},
+		{"a colon inside", "?u=[%USER:UID%]", route.Notation{Macros: []string{"[%TX%]", "[%USER:UID%]"}}, route.Names{Params: map[string]string{"u": "USER:UID"}}, ""},
+		{"no macros at all", "https://a.example/?token=x&a=b", route.Notation{}, route.Names{Params: map[string]string{}, Static: []string{"token", "a"}}, ""},
+		{"a complete list", "?u=[USERID]", route.Notation{Macros: brackets.Macros, Complete: true}, route.Names{}, "unknown macro [USERID]: did you mean [USER_ID]?"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := route.ReadBackwards(tt.template, tt.notation)
+			if tt.fault != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.fault) {
+					t.Errorf("ReadBackwards(%q) = %v, want a fault with %q", tt.template, err, tt.fault)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("ReadBackwards(%q) (-want +got):\n%s", tt.template, diff)
+			}
+		})
+	}
 }

@@ -119,15 +119,12 @@ var synonyms = [...]struct {
 	{"fields", field},
 }
 
-// suggest ends the error for an unknown macro: it names the nearest known one up to limit, or where to look.
-func suggest(text string, limit macro) string {
+// suggest ends the error for an unknown macro: it names the nearest known one, or where to look.
+func suggest(text string) string {
 	word := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(text)), "-", "_")
 	word, rest, dotted := strings.Cut(word, ".")
 	best, bestDistance := literal, 1+len(word)/2
 	consider := func(known string, m macro) {
-		if m > limit {
-			return
-		}
 		if d := levenshtein.ComputeDistance(word, known); d < bestDistance {
 			best, bestDistance = m, d
 		}
@@ -150,11 +147,7 @@ func suggest(text string, limit macro) string {
 	for _, m := range macros[ymid : numMonetag+1] {
 		names = append(names, "{"+m.Name+"}")
 	}
-	hint := "Monetag's are " + strings.Join(names, ", ")
-	if limit >= field {
-		hint += "; further fields of an event are {field.NAME}"
-	}
-	return hint
+	return "Monetag's are " + strings.Join(names, ", ") + "; further fields of an event are {field.NAME}"
 }
 
 // clip shortens text from outside for an error.

@@ -67,7 +67,7 @@ func parse(name, text string, f *faults) template {
 			continue
 		}
 		t = append(t, part{macro: unknown})
-		if text := unknownMacro(inner, field); !slices.Contains(told, text) {
+		if text := unknownMacro(inner); !slices.Contains(told, text) {
 			told = append(told, text)
 			f.add(name, "%s", text)
 		}
@@ -78,8 +78,8 @@ func parse(name, text string, f *faults) template {
 	return t
 }
 
-func unknownMacro(inner string, limit macro) string {
-	return fmt.Sprintf("unknown macro {%s}: %s", clip(inner), suggest(inner, limit))
+func unknownMacro(inner string) string {
+	return fmt.Sprintf("unknown macro {%s}: %s", clip(inner), suggest(inner))
 }
 
 // macroAt reads a macro at the start of s, which begins with a brace: {name}, or {name.NAME} for a further field. It returns

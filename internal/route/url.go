@@ -138,7 +138,7 @@ func literalFault(text string, isURL bool) string {
 			return "a character that is not ASCII stands in it: percent-encode it, as é becomes %C3%A9"
 		case c == '{':
 			if end := strings.IndexByte(text[i:], '}'); end > 1 {
-				return unknownMacro(text[i+1:i+end], field)
+				return unknownMacro(text[i+1 : i+end])
 			}
 			return "a { begins no macro: write macros like {event_type}, a literal { as %7B"
 		case c == '}':

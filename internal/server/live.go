@@ -85,7 +85,7 @@ func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 
 // Plan implements api.Objects. A file that comes through the API may not name files or variables of this machine.
 func (l *live) Plan(yaml []byte, prune bool) (carom.Objects, []api.Change, []api.MadeSecret, error) {
-	file, err := objects.Parse("carom.yaml", yaml, objects.Env{})
+	file, err := objects.Parse("carom.yaml", yaml, objects.Env{Profiles: l.profiles})
 	if err != nil {
 		return carom.Objects{}, nil, nil, err
 	}
@@ -155,7 +155,7 @@ func (l *live) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("objects file: %w: %w", carom.ErrInvalid, err)
 	}
-	file, err := objects.Parse(l.file, text, objects.Env{LookupEnv: os.LookupEnv, ReadFile: l.readFile})
+	file, err := objects.Parse(l.file, text, objects.Env{LookupEnv: os.LookupEnv, ReadFile: l.readFile, Profiles: l.profiles})
 	if err != nil {
 		return err
 	}

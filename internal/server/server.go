@@ -59,7 +59,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		Store: st, Lanes: engine, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
 		Local: func(r *http.Request) bool { return api.IsLocal(r.Context()) },
 	})
-	profiles, err := network.Profiles()
+	profiles, err := network.ProfilesIn(cfg.Profiles)
 	if err != nil {
 		return err
 	}
