@@ -50,12 +50,12 @@ func (v *verification) exit() int {
 
 // captured is a postback as the command line gives it.
 type captured struct {
-	profile, profiles, template    string
-	ymid                           string
-	secrets                        []string
-	pathSecret, keys, at, method   string
-	headers                        []string
-	body, contentType, base, local string
+	profile, profiles, template  string
+	ymid                         string
+	secrets                      []string
+	pathSecret, keys, at, method string
+	headers                      []string
+	body, base                   string
 }
 
 func (c *cli) verifyCommand() *cobra.Command {

@@ -13,8 +13,6 @@ import (
 	"carom"
 )
 
-func unsigned(string) []string { return nil }
-
 // covers: admob signs the reward, ayet both amounts, monetag nothing.
 func covers(profile string) []string {
 	return map[string][]string{"admob": {carom.PriceReward}, "ayet": {carom.PriceReward, carom.PriceEstimate}}[profile]
