@@ -192,6 +192,15 @@ func (c *client) story(ctx context.Context, id carom.EventID) (api.Story, error)
 	return call[api.Story](ctx, c, "GET", "/v1/events/"+url.PathEscape(string(id)), nil)
 }
 
+// verification asks the server to verify again what it has kept under the id of an event or a refused postback.
+func (c *client) verification(ctx context.Context, id string) (api.Verification, error) {
+	noun := "events"
+	if strings.HasPrefix(id, "rcv_") {
+		noun = "received"
+	}
+	return call[api.Verification](ctx, c, "GET", "/v1/"+noun+"/"+url.PathEscape(id)+"/verification", nil)
+}
+
 func (c *client) received(ctx context.Context, s selector) (api.RefusalList, error) {
 	return call[api.RefusalList](ctx, c, "GET", "/v1/received"+s.query(), nil)
 }

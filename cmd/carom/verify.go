@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,24 +20,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// verification is what verify found out about one request.
-type verification struct {
-	network.Explanation
-	Verified bool         `json:"verified"`
-	TryLater bool         `json:"try_later,omitempty"` // the key list is missing: nothing can be said
-	Reason   carom.Reason `json:"reason,omitempty"`    // why it is not verified
-	Event    *api.Event   `json:"event,omitempty"`     // what it says, whether that is verified or not
-	Refused  carom.Reason `json:"refused,omitempty"`   // why it can never be used, although it is verified
-	Detail   string       `json:"detail,omitempty"`
-	Key      string       `json:"dedupe_key,omitempty"`
-	Also     string       `json:"second_dedupe_key,omitempty"`
-	Window   string       `json:"dedupe_window,omitempty"`
-	Status   int          `json:"answer_status"`
-	Body     string       `json:"answer_body"`
-}
-
-// exit is the code that scripts tell the outcomes apart by.
-func (v *verification) exit() int {
+// exitOf is the code that scripts tell the outcomes apart by.
+func exitOf(v *api.Verification) int {
 	switch {
 	case !v.Verified:
 		return 1
@@ -61,8 +44,8 @@ type captured struct {
 func (c *cli) verifyCommand() *cobra.Command {
 	var f captured
 	cmd := &cobra.Command{
-		Use:   "verify --profile NAME URL",
-		Short: "Explain a captured postback, without a server and without a network",
+		Use:   "verify {--profile NAME URL | ID}",
+		Short: "Explain a captured postback without a server, or verify a stored one again",
 		Long: `Checks a postback from a log as the server would, and says which bytes were signed, what matched, how strong that is, what
 event it is, and what would be answered. Nothing is sent and nothing is stored.
 
@@ -70,20 +53,24 @@ event it is, and what would be answered. Nothing is sent and nothing is stored.
 several times to see which one matches. Secrets on a command line can be seen by others on the machine: CAROM_VERIFY_SECRET
 holds one as well.
 
+With the id of an event or of a refused postback instead of a URL, the server verifies again what it has kept of it, with the
+secrets that count now.
+
 Exit codes: 0 it is verified, 1 it is refused, 2 it is verified and can never be used.`,
 		Example: `  carom verify --profile unityads --secret xyzKEY 'https://game.example.com/reward?productid=1234&sid=1234567890&oid=0987654321&hmac=106ed4300f91145aff6378a355fced73'
   carom verify --profile admob --keys verifier-keys.json 'https://game.example.com/ssv?ad_network=…'
-  carom verify --profile monetag '/postback?ymid=user123&event=click'`,
+  carom verify --profile monetag '/postback?ymid=user123&event=click'
+  carom verify evt_0c5g21r0000010000000k`,
 		Args: cobra.ExactArgs(1),
 		RunE: run(func(ctx context.Context, args []string) error {
-			v, err := c.verify(ctx, &f, args[0])
+			v, err := c.verifyArg(ctx, &f, args[0])
 			if err != nil {
 				return err
 			}
 			if err := c.print(v, func(w io.Writer) { writeVerification(w, v) }); err != nil {
 				return err
 			}
-			if code := v.exit(); code != exitOK {
+			if code := exitOf(v); code != exitOK {
 				return &exitError{code: code}
 			}
 			return nil
@@ -105,7 +92,20 @@ Exit codes: 0 it is verified, 1 it is refused, 2 it is verified and can never be
 	return cmd
 }
 
-func (c *cli) verify(ctx context.Context, f *captured, target string) (*verification, error) {
+// verifyArg verifies what the argument is: a URL, or the id of something that the server has.
+func (c *cli) verifyArg(ctx context.Context, f *captured, arg string) (*api.Verification, error) {
+	if f.profile != "" || !strings.HasPrefix(arg, "evt_") && !strings.HasPrefix(arg, "rcv_") {
+		return c.verify(ctx, f, arg)
+	}
+	cl, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	v, err := cl.verification(ctx, arg)
+	return &v, err
+}
+
+func (c *cli) verify(ctx context.Context, f *captured, target string) (*api.Verification, error) {
 	profiles, err := c.profiles(f.profiles)
 	if err != nil {
 		return nil, err
@@ -132,43 +132,13 @@ func (c *cli) verify(ctx context.Context, f *captured, target string) (*verifica
 	if err != nil {
 		return nil, err
 	}
-	v := &verification{Explanation: b.Explain(ctx, r, now, keys)}
+	v := api.Verify(ctx, b, r, now, keys)
 	for i := range v.Checks {
 		if c := &v.Checks[i]; unchecked && c.Block == "path_secret" {
 			c.Passed, c.Later, c.Detail = false, true, "not checked: give it with --path-secret"
 		}
 	}
-	v.Verified, v.TryLater, v.Reason = v.Proof.Verified, v.Proof.TryLater, v.Proof.Reason
-
-	received := carom.Received{At: now, Method: r.Method, Path: "/", RawQuery: r.RawQuery, ContentType: r.ContentType, Body: r.Body}
-	for _, name := range p.Headers() {
-		for _, value := range r.Header[name] {
-			received.Header = append(received.Header, carom.Field{Name: name, Value: value})
-		}
-	}
-	b.Hide(&received)
-	verdict := b.Judge(&received, v.Proof)
-	v.Refused, v.Detail = verdict.Refused, verdict.Detail
-	if verdict.Event != nil {
-		shown := api.EventOf(verdict.Event)
-		shown.Strength = string(v.Proof.Strength)
-		v.Event = &shown
-		v.Key, v.Window = hex.EncodeToString(verdict.Key.Sum[:]), carom.FormatDuration(verdict.Key.Window)
-		if verdict.Key.Also != ([16]byte{}) {
-			v.Also = hex.EncodeToString(verdict.Key.Also[:])
-		}
-	}
-	answer := network.Forbidden()
-	switch {
-	case v.TryLater:
-		answer = p.Answer(network.TryLater, verdict)
-	case v.Verified && verdict.Event != nil:
-		answer = p.Answer(network.Accepted, verdict)
-	case v.Verified:
-		answer = p.Answer(network.RefusedOutcome, verdict)
-	}
-	v.Status, v.Body = answer.Status, answer.Body
-	return v, nil
+	return &v, nil
 }
 
 // request makes the captured request: from a whole URL, from what a log shows of it, or from its query alone.
@@ -274,7 +244,7 @@ func (c *cli) bind(f *captured, p *network.Profile, sent string) (b *network.Bin
 	return b, unchecked, nil
 }
 
-func writeVerification(w io.Writer, v *verification) {
+func writeVerification(w io.Writer, v *api.Verification) {
 	say := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format+"\n", args...) }
 	switch {
 	case v.TryLater:

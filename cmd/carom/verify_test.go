@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"carom/internal/api"
 )
 
 // The published signature of Unity Ads' own page.
@@ -94,7 +96,7 @@ func TestVerifySaysWhatIsMissing(t *testing.T) {
 
 func TestVerifyPrintsJSON(t *testing.T) {
 	r := carom1(t, "", "verify", "-o", "json", "--profile", "unityads", "--secret", unityKey, unityURL)
-	var got verification
+	var got api.Verification
 	if err := json.Unmarshal([]byte(r.out), &got); err != nil || !got.Verified || got.Event == nil || got.Event.YMID != "1234567890" ||
 		got.Key == "" || got.Status != 200 || len(got.Checks) != 1 || !got.Checks[0].Passed {
 		t.Errorf("%v: %s", err, r.out)

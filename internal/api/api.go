@@ -98,6 +98,10 @@ type Options struct {
 	SourceURL func(source carom.Source, secret string) string
 	// Now tells the time; time.Now when nil.
 	Now func() time.Time
+	// Binding finds the binding of a source that is in force, nil for none, and Keys the public keys of networks: with them a
+	// journaled postback is verified again.
+	Binding func(app, source string) *network.Binding
+	Keys    network.Keys
 	// Profiles are the networks that carom knows, by name: stories say what their proofs rest on.
 	Profiles map[string]*network.Profile
 	// Log gets errors that no caller can see; none are logged when nil.

@@ -420,7 +420,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 	}
-	if !ids["report-events"] || len(ids) != 19 {
+	if !ids["report-events"] || len(ids) != 21 {
 		t.Errorf("%d operations: %v", len(ids), ids)
 	}
 	if schemas["ErrorModel"] != nil || schemas["Problem"] == nil {

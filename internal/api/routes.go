@@ -43,9 +43,11 @@ func routes(s *service) http.Handler {
 
 	add(s, a, "GET /v1/events", "list-events", "List events, newest first", s.listEvents)
 	add(s, a, "GET /v1/events/{event_id}", "get-event", "Get the whole story of an event", s.getEvent)
+	add(s, a, "GET /v1/events/{event_id}/verification", "verify-event", "Verify an event's postback again, and explain it", s.verifyEvent)
 	add(s, a, "POST /v1/events/{event_id}/resend", "resend-event", "Resend all ended deliveries of an event", s.resendEvent)
 	add(s, a, "POST /v1/deliveries/{delivery_id}/resend", "resend-delivery", "Resend an ended delivery under the same id", s.resendDelivery)
 	add(s, a, "GET /v1/received", "list-received", "List postbacks that became no event, newest first", s.listReceived)
+	add(s, a, "GET /v1/received/{received_id}/verification", "verify-received", "Verify a refused postback again, and explain it", s.verifyRefused)
 	add(s, a, "GET /v1/tail", "tail-events", "Follow events as they are accepted, as server-sent events", s.tail)
 	add(s, a, "GET /v1/stats", "get-stats", "Count postbacks and deliveries", s.getStats)
 	add(s, a, "GET /v1/status", "get-status", "Is money being lost, since when, whose fault, what next", s.getStatus)

@@ -103,6 +103,14 @@ func (c *Catalog) source(appName, name string) (*app, *source) {
 	return a, a.sources[name]
 }
 
+// Binding returns the binding of a network's source; nil when there is no such source, or it is a trusted server's.
+func (c *Catalog) Binding(appName, name string) *network.Binding {
+	if _, src := c.source(appName, name); src != nil {
+		return src.binding
+	}
+	return nil
+}
+
 // target fills in the endpoints that the submission's event is owed to.
 func (c *Catalog) target(s *carom.Submission) {
 	var few [8]*route.Endpoint

@@ -22,6 +22,20 @@ type Request struct {
 	Header      http.Header
 	Body        []byte
 	Client      netip.Addr
+
+	// kept says that this is what was journaled of an earlier request, which had the right secrets: they are not there any more.
+	kept bool
+}
+
+// KeptRequest is the request that a journaled postback came in, as far as it was kept. Its signature can be verified again;
+// secrets that were sent as they are were right when it came and count as such, since only what was verified is journaled as an
+// event or a refusal.
+func KeptRequest(r *carom.Received) *Request {
+	out := &Request{Method: r.Method, Path: r.Path, RawQuery: r.RawQuery, ContentType: r.ContentType, Header: http.Header{}, Body: r.Body, Client: r.Client, kept: true}
+	for _, h := range r.Header {
+		out.Header.Add(h.Name, h.Value)
+	}
+	return out
 }
 
 // Keys finds the public keys that networks publish. An implementation keeps lists for a while and fetches them again.
@@ -47,7 +61,7 @@ type Proof struct {
 // keys is asked only by profiles with a key list, after everything else has passed, and may be nil for the others. Secrets and
 // signatures are compared in constant time, with every one that counts at now.
 func (b *Binding) Verify(ctx context.Context, r *Request, now time.Time, keys Keys) Proof {
-	if len(b.Source.Secrets) > 0 && !b.matchesPath(r.Secret, now) {
+	if len(b.Source.Secrets) > 0 && !r.kept && !b.matchesPath(r.Secret, now) {
 		return Proof{Reason: carom.ReasonWrongSecret}
 	}
 	if b.Source.RequireAddress && !b.listed(r.Client) {
@@ -135,6 +149,9 @@ func (pathSecret) facts(*Profile) facts {
 }
 
 func (pathSecret) check(x *exam) finding {
+	if x.r.kept {
+		return finding{ok: true, detail: "it was right when the postback came, and was not kept"}
+	}
 	if !x.b.matchesPath(x.r.Secret, x.now) {
 		return failed(carom.ReasonWrongSecret, "the path does not hold a secret that counts at this time")
 	}
@@ -165,6 +182,8 @@ func (sentSecret) check(x *exam) finding {
 		return passed("")
 	case len(sent) == 0:
 		return failed(carom.ReasonWrongSecret, "no secret was sent as %s", names)
+	case string(sent) == hidden && x.r.kept:
+		return finding{ok: true, detail: "it was right when the postback came, and was hidden then"}
 	case string(sent) == hidden:
 		return failed(carom.ReasonWrongSecret, "%s was hidden when the postback was journaled, so nothing can be said about it now", names)
 	}

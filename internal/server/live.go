@@ -34,7 +34,8 @@ type live struct {
 
 	mu      sync.Mutex // one change at a time
 	current atomic.Pointer[carom.Objects]
-	read    map[string][]byte // what the objects file and its secret files held when last read; watch's alone after start
+	catalog atomic.Pointer[ingest.Catalog] // the door's
+	read    map[string][]byte              // what the objects file and its secret files held when last read; watch's alone after start
 }
 
 // start puts in force what is stored, or what the objects file says.
@@ -49,11 +50,21 @@ func (l *live) start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stored objects: %w", err)
 		}
-		l.door.Use(catalog)
+		l.use(catalog)
 		l.engine.SetEndpoints(endpoints)
 		return nil
 	}
 	return l.reload(ctx)
+}
+
+func (l *live) use(c *ingest.Catalog) {
+	l.catalog.Store(c)
+	l.door.Use(c)
+}
+
+// binding finds the binding of a source that is in force; nil for none.
+func (l *live) binding(app, source string) *network.Binding {
+	return l.catalog.Load().Binding(app, source)
 }
 
 // Objects implements api.Objects.
@@ -79,7 +90,7 @@ func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	}
 	l.current.Store(&stored)
 	l.engine.SetEndpoints(endpoints)
-	l.door.Use(catalog)
+	l.use(catalog)
 	return nil
 }
 

@@ -77,6 +77,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	done := make(chan struct{})
 	apiHandler := api.New(api.Options{
 		Store: apiStore{st}, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
+		Binding: live.binding, Keys: keys,
 		Log: log.With("component", "api"), Done: done,
 	})
 	s := &site{cfg: cfg, door: door, api: apiHandler, registry: registry, store: st, log: log.With("component", "http")}

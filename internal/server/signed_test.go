@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"carom"
+	"carom/internal/api"
 	"carom/internal/caromtest"
 	"carom/internal/config"
 )
@@ -43,9 +44,41 @@ func TestANetworkThatSigns(t *testing.T) {
 	if len(events) != 1 || events[0].Strength != string(carom.Signed) || events[0].ExternalID != "0987654321" || events[0].YMID != "1234567890" {
 		t.Errorf("events: %+v, want one, signed", events)
 	}
+	var again api.Verification
+	s.Get(t, "/v1/events/"+string(events[0].ID)+"/verification", &again)
+	if !again.Verified || again.Event == nil || again.Event.YMID != "1234567890" || again.Body != "1" || len(again.Checks) != 1 {
+		t.Errorf("verified again: %+v", again)
+	}
+	// Under another key it is refused, with the bytes that were signed.
+	s.Apply(t, strings.Replace(unityFile, unityKey, "another-key", 1))
+	s.Get(t, "/v1/events/"+string(events[0].ID)+"/verification", &again)
+	if again.Verified || again.Reason != carom.ReasonBadSignature || again.Checks[0].Signed != "oid=0987654321,productid=1234,sid=1234567890" {
+		t.Errorf("verified again under another key: %+v", again)
+	}
 	shown := s.Local(t, "GET", "/v1/sources", "").Body + s.Local(t, "GET", "/v1/received", "").Body + s.Log()
 	if strings.Contains(shown, unityKey) {
 		t.Errorf("the network's key is shown: %s", shown)
+	}
+}
+
+// A secret that was right and is not kept counts as right when a postback is verified again.
+func TestARefusedPostbackIsVerifiedAgain(t *testing.T) {
+	t.Parallel()
+	s := caromtest.Start(t, caromtest.Options{Objects: caromtest.Monetag("")})
+	s.Postback(t, "event=click")
+	refused := s.Received(t, "refused")
+	if len(refused) != 1 {
+		t.Fatalf("refused: %+v", refused)
+	}
+	var again api.Verification
+	s.Get(t, "/v1/received/"+string(refused[0].ID)+"/verification", &again)
+	if !again.Verified || again.Event != nil || again.Refused != carom.ReasonNoIdentity || !strings.Contains(again.Detail, "ymid") {
+		t.Errorf("verified again: %+v", again)
+	}
+	for _, path := range []string{"/v1/received/rcv_0c5g21r0000010000000k", "/v1/received/x", "/v1/events/evt_0c5g21r0000010000000k"} {
+		if a := s.Local(t, "GET", path+"/verification", ""); a.Status != 404 && a.Status != 422 && a.Status != 400 {
+			t.Errorf("%s is answered %d", path, a.Status)
+		}
 	}
 }
 
