@@ -47,3 +47,33 @@ func TestQuickstartWritesAValidFile(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckReadsProfilesOfOnesOwn(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "internal", "network", "profiles", "cpawild.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(t.TempDir(), "carom.yaml")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(dir, "my-wall.yaml"), string(text))
+	write(file, "apps:\n  shop:\n    sources:\n      wall: { profile: my-wall, network_secret: what-the-wall-shows }\n")
+	if r := carom1(t, "", "check", "-f", file); r.code != exitProblem || !strings.Contains(r.out, "there is no profile") {
+		t.Errorf("without the folder: code %d: %s%s", r.code, r.out, r.errOut)
+	}
+	if r := carom1(t, "", "check", "-f", file, "--profiles", dir); r.code != 0 || !strings.Contains(r.out, "sources 1") {
+		t.Errorf("with the folder: code %d: %s%s", r.code, r.out, r.errOut)
+	}
+	if r := carom1(t, "", "networks", "show", "my-wall", "--profiles", dir); r.code != 0 || !strings.Contains(r.out, "profile my-wall") {
+		t.Errorf("networks show: code %d: %s%s", r.code, r.out, r.errOut)
+	}
+	write(filepath.Join(dir, "my-wall.yaml"), strings.Replace(string(text), "md5", "md6", 1))
+	if r := carom1(t, "", "check", "-f", file, "--profiles", dir); r.code != exitProblem || !strings.Contains(r.out, "my-wall.yaml:") || !strings.Contains(r.out, "sha256") {
+		t.Errorf("with a mistake: code %d: %s%s", r.code, r.out, r.errOut)
+	}
+}
