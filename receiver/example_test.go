@@ -1,6 +1,8 @@
 package receiver_test
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"carom"
 	"carom/receiver"
 )
 
@@ -66,4 +69,42 @@ func ExampleVerifyStandard() {
 	fmt.Print(w.Code, " ", w.Body)
 	// Output:
 	// 200 grant once for dlv_1
+}
+
+// The coins are added in the transaction in which the delivery is marked: both are committed, or neither.
+func ExampleNew() {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	db.SetMaxOpenConns(1) // a database in memory belongs to its connection
+	marks := receiver.NewSQL(db, receiver.SQLite)
+	if err := marks.Create(context.Background()); err != nil {
+		fmt.Println(err)
+		return
+	}
+	const secret = "correct horse battery"
+	handler, err := receiver.New(receiver.Options{Secrets: []string{secret}}, marks,
+		func(ctx context.Context, tx *sql.Tx, p receiver.Postback) error {
+			if p.Value != carom.Valued {
+				return nil // settled: there is nothing to pay
+			}
+			fmt.Println("pay for", p.YMID) // in a real one: tx.ExecContext(ctx, "UPDATE …")
+			return nil
+		})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	query := "ymid=7.c0ffee11&event_type=click&reward_event_type=valued&delivery_id=dlv_1&test="
+	for range 2 { // the answer to the first got lost
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/carom?"+query+"&sig="+receiver.SignGET(query, secret), nil))
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// pay for 7.c0ffee11
+	// 200
+	// 200
 }

@@ -1,13 +1,17 @@
-// Package receiver is for the backend of an app: it checks that a sent postback comes from carom.
+// Package receiver is for the backend of an app: it takes what carom sends, and has each postback granted once.
 //
-// A GET carries its signature as the last parameter of its URL, see [VerifyGET]. A POST carries the headers of the
-// Standard Webhooks convention, see [VerifyStandard]. The signing half lives here as well, so that both ends share one
-// scheme; carom itself signs with it.
+// [New] makes the whole of it, an http.Handler: it checks the signature, decodes the [Postback], writes the mark that this
+// one was granted in the transaction in which the app grants it ([SQL], or a [Store] of the app's own), and answers what
+// makes carom repeat or stop. Both ends of the signature lie here as well, so that they share one scheme: a GET carries it
+// as the last parameter of its URL, see [VerifyGET], a POST in the headers of the Standard Webhooks convention, see
+// [VerifyStandard]. carom itself signs with it.
 //
 // A valid signature says who sent the postback, not that it is new: carom repeats a postback whose answer it did not get,
-// with the same delivery id. Keep the ids that were granted and answer 200 to a repeat without granting again.
+// with the same delivery id. Who uses the functions without the handler keeps the ids that were granted, and answers 200 to a
+// repeat without granting again.
 //
-// The package keeps no state, does no input or output, and is safe for concurrent use.
+// The package keeps nothing in memory between requests, and is safe for concurrent use. It promises nothing about an app
+// that grants outside of the transaction that it is given.
 package receiver
 
 import (

@@ -72,10 +72,54 @@ check_cc() {
 # need_cc: the race detector is linked by a C compiler.
 need_cc() { need check_cc "a C compiler" "tests run without the race detector" gcc libc6-dev; }
 
-check_php() { have php; }
+check_php() { have php && php -r 'exit(extension_loaded("pdo_sqlite") ? 0 : 1);'; }
 
-# need_php: the line of PHP that checks a signed postback is run by PHP itself.
-need_php() { need check_php "PHP" "the documented PHP line is not run" php-cli; }
+# need_php: the line of PHP that checks a signed postback is run by PHP itself, and so is the example.
+need_php() { need check_php "PHP with SQLite" "the PHP that the documentation shows is not run" php-cli php-sqlite3; }
+
+# check_flask looks at Debian's Python too, where another one stands before it in the path.
+check_flask() { { python3 -c 'import flask' || /usr/bin/python3 -c 'import flask'; } >/dev/null 2>&1; }
+
+# need_flask: the example in Python is run.
+need_flask() { need check_flask "Flask" "the example in Python is not run" python3-flask; }
+
+check_node() { have node && have npm; }
+
+# need_node: the example in JavaScript is run.
+need_node() { need check_node "Node.js" "the example in JavaScript is not run" nodejs npm; }
+
+examples_node=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples/node" && pwd)
+
+# check_express asks for the versions of package.json, and for the native part of the database to load here.
+check_express() {
+	(cd "$examples_node" && node -e '
+		for (const [name, version] of Object.entries(require("./package.json").dependencies)) {
+			if (require(`./node_modules/${name}/package.json`).version !== version) process.exit(1)
+		}
+		require("express"); require("libsql")') >/dev/null 2>&1
+}
+
+# need_express: what the example in JavaScript imports, as its package-lock.json says. It goes into the example's own folder,
+# so it needs no root.
+need_express() {
+	local log
+	need_node || return 1
+	check_express && return 0
+	log=$(mktemp)
+	echo "setup: installing what examples/node imports"
+	if (cd "$examples_node" && npm ci --prefer-offline --fetch-retries 1 --no-audit --no-fund --ignore-scripts) >"$log" 2>&1 &&
+		check_express; then
+		rm -f "$log"
+		return 0
+	fi
+	cat "$log" >&2
+	rm -f "$log"
+	echo "setup: express and libsql are missing, so the example in JavaScript is not run. Run npm ci in examples/node" >&2
+	if [ "${CAROM_TEST_ALL:-}" = 1 ]; then
+		exit 1
+	fi
+	return 1
+}
 
 check_strace() { [ "$(uname -s)" != Linux ] || have strace; }
 
@@ -86,6 +130,8 @@ need_all() {
 	need_go
 	need_cc || true
 	need_php || true
+	need_flask || true
+	need_express || true
 	need_strace || true
 }
 
