@@ -47,8 +47,29 @@ type run struct {
 	first, last  int64 // of the arrivals that were new, Unix nanoseconds
 	from         int64 // events meant to be sent before this moment are left out of the latency
 	latency      stat.Latency
-	newest       uint64 // the highest place so far
+	newest       uint64            // the highest place so far
+	ends         map[uint64]uint64 // the highest sequence so far, by time bucket
 	displacement uint64
+}
+
+// note takes up the place of an arrival, a time bucket and a sequence in it, and what it says about the order. Sequences begin
+// anew with each bucket, so the distance over an edge is what is left of the older bucket and what was seen of the newer one.
+func (r *run) note(place uint64) {
+	const seqBits = 25
+	bucket, seq := place>>seqBits, place&(1<<seqBits-1)
+	newestBucket, newestSeq := r.newest>>seqBits, r.newest&(1<<seqBits-1)
+	end := r.ends[bucket]
+	switch {
+	case place > r.newest:
+		r.newest = place
+	case bucket == newestBucket:
+		r.displacement = max(r.displacement, newestSeq-seq)
+	case seq < end:
+		r.displacement = max(r.displacement, end-seq+newestSeq)
+	default:
+		r.displacement = max(r.displacement, newestSeq)
+	}
+	r.ends[bucket] = max(end, seq)
 }
 
 // Stats are the account of one run.
@@ -175,7 +196,7 @@ func (s *Sink) record(r *http.Request) {
 func (s *Sink) run(id uint32) *run {
 	r := s.runs[id]
 	if r == nil {
-		r = &run{latency: stat.NewLatency()}
+		r = &run{latency: stat.NewLatency(), ends: map[uint64]uint64{}}
 		s.runs[id] = r
 	}
 	return r
@@ -190,11 +211,7 @@ func (r *run) record(m mark.Mark, place uint64, now int64) {
 		r.first = now
 	}
 	r.last = now
-	if place > r.newest {
-		r.newest = place
-	} else {
-		r.displacement = max(r.displacement, r.newest-place)
-	}
+	r.note(place)
 	if m.At >= r.from {
 		r.latency.Record(time.Duration(now - m.At))
 	}

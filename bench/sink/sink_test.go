@@ -87,6 +87,16 @@ func TestSinkOrderFollowsDeliveryIDs(t *testing.T) {
 	}
 }
 
+func TestSinkOrderOverABucketsEdge(t *testing.T) {
+	c, srv := start(t)
+	for seq, ref := range []carom.Ref{{Bucket: 1, Seq: 1_000_000}, {Bucket: 2, Seq: 1}, {Bucket: 2, Seq: 2}, {Bucket: 1, Seq: 999_990}, {Bucket: 2, Seq: 3}} {
+		get(t, fmt.Sprintf("%s/postback?ymid=%s&d=%s", srv.URL, mark.Mark{Run: 1, Seq: uint64(seq)}, carom.NewDeliveryID(1, ref, 0)))
+	}
+	if s, err := c.Stats(context.Background(), 1); err != nil || s.Displacement != 12 {
+		t.Errorf("displacement = %d, %v; want 12", s.Displacement, err)
+	}
+}
+
 func TestSinkPaths(t *testing.T) {
 	_, srv := start(t)
 	for path, want := range map[string]int{"/hang?ymid=x": 200, "/fail": 500, "/slow?ms=x": 200, "/other": 404} {
