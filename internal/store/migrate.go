@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql/driver"
 	"embed"
 	"fmt"
 	"slices"
@@ -15,8 +16,17 @@ var migrations embed.FS
 //go:embed bucket.sql
 var bucketSchema string
 
-// bucketVersion numbers the schema of new buckets' tables. Older buckets keep theirs; readers know each version.
-const bucketVersion = 1
+// bucketVersion numbers the schema of buckets' tables. Older buckets are brought up to it when the folder opens, by columns
+// that SQLite adds without touching a row.
+const bucketVersion = 2
+
+// bucketSteps are what brings a bucket from one version to the next, {n} being its number.
+func bucketSteps() map[int64]string {
+	return map[int64]string{
+		1: `ALTER TABLE events_{n} ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
+		ALTER TABLE events_{n} ADD COLUMN also BLOB`,
+	}
+}
 
 // migrate brings the permanent tables up to date: one transaction a step, numbered by the database's user_version.
 func migrate(w *writer) error {
@@ -44,6 +54,31 @@ func migrate(w *writer) error {
 			return w.exec(fmt.Sprintf("PRAGMA user_version = %d", i+1))
 		}); err != nil {
 			return fmt.Errorf("migration %s: %w", names[i], err)
+		}
+	}
+	return migrateBuckets(w)
+}
+
+// migrateBuckets brings the tables of older buckets up to date, each bucket in a transaction with its version.
+func migrateBuckets(w *writer) error {
+	type bucket struct{ number, version int64 }
+	var old []bucket
+	if err := w.query(`SELECT bucket, version FROM buckets WHERE version < ? AND dropped < ?`, func(v []driver.Value) error {
+		old = append(old, bucket{v[0].(int64), v[1].(int64)})
+		return nil
+	}, int64(bucketVersion), int64(bucketDropped)); err != nil {
+		return err
+	}
+	for _, b := range old {
+		if err := w.tx(func() error {
+			for v := b.version; v < bucketVersion; v++ {
+				if err := w.script(strings.ReplaceAll(bucketSteps()[v], "{n}", fmt.Sprint(b.number))); err != nil {
+					return err
+				}
+			}
+			return w.exec(`UPDATE buckets SET version = ? WHERE bucket = ?`, int64(bucketVersion), b.number)
+		}); err != nil {
+			return fmt.Errorf("bring bucket %d up to date: %w", b.number, err)
 		}
 	}
 	return nil
