@@ -128,6 +128,10 @@ type Event struct {
 	Held       string   // why it is held; empty when it is not
 	Strength   Strength // how it was verified
 	Received   Received // the request it came in
+
+	View    ViewID    // of a view that was opened, or that its ymid shares with others; empty for one that (source, zone, ymid) names
+	Origin  string    // the id of the event or the refused postback that was reprocessed to make this one; else empty
+	Decided []Decided // what became of the rules that count it
 }
 
 // DedupeKey is what makes two events the same one.
@@ -162,6 +166,9 @@ const (
 	ReasonFieldTooLong     Reason = "field_too_long"     // a mapped field beyond its limit
 
 	ReasonTest Reason = "test" // the network's own test or probe: answered as accepted
+
+	ReasonFrozen Reason = "frozen" // held: its source is frozen
+	ReasonShadow Reason = "shadow" // held: its source only watches
 
 	ReasonUnknownApp    Reason = "unknown_app"    // unverified: no such app
 	ReasonUnknownSource Reason = "unknown_source" // unverified: no such source

@@ -12,10 +12,11 @@ const (
 	Expired   DeliveryState = "expired" // its deadline passed
 )
 
-// Delivery is one event owed to one endpoint.
+// Delivery is one event, or one reward with the event that caused it, owed to one endpoint.
 type Delivery struct {
 	ID       DeliveryID
 	Event    *Event
+	Reward   *Reward   // of an endpoint that gets rewards: RewardGranted, or RewardReversed when the event is a reversal. Else nil
 	Endpoint int       // the endpoint's number
 	Ordinal  int       // the endpoint's place in the event's list
 	Attempts int       // attempts made so far
@@ -66,10 +67,12 @@ func (f AttemptFlags) Names() []string {
 	return names
 }
 
-// Target is one endpoint that an event is owed to.
+// Target is one endpoint that an event, or the reward that it earns, is owed to.
 type Target struct {
-	Endpoint int  // the endpoint's number
-	Direct   bool // its lane keeps a place in memory for the first attempt; else the delivery begins in the due table
+	Endpoint  int  // the endpoint's number
+	Direct    bool // its lane keeps a place in memory for the first attempt; else the delivery begins in the due table
+	Candidate int  // 1 + the place of the candidate whose reward is owed; 0: the event itself is
+	Unowed    bool // set by the store: nothing was credited, so nothing is owed
 }
 
 // Submission hands one verified event to the store, with everything that has to be in the same commit. The store fills in
@@ -78,6 +81,14 @@ type Submission struct {
 	Event   *Event
 	Key     DedupeKey
 	Targets []Target // at most MaxFanOut
+
+	Candidates  []Candidate // what the rules would pay
+	View        ViewClaim
+	Transaction [16]byte // the sum of the network's transaction; zero for none
+	Change      RewardChange
+	// RewardTargets says to which endpoints a reward of the rule and the source goes, by their numbers. It is asked for rewards
+	// that Change brings up; nil means to none.
+	RewardTargets func(app, rule, source string) []int
 
 	Receipt Receipt
 	Err     error // nil, or ErrUnavailable: nothing was stored, the sender may try again
@@ -90,6 +101,8 @@ type Receipt struct {
 	Conflict  bool   // the copy disagrees with the first in amount or user
 	Late      bool   // the copy came more than an hour after the first: no network repeats that late, so ids repeat
 	Ticket    uint64 // for the deliveries that are direct, see [Delivery]
+
+	Decided []Decided // of the candidates, in their order; of what Change brought up
 }
 
 // Claim asks the store for deliveries of one endpoint that wait in the due table. What is claimed is not handed out again

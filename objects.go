@@ -33,6 +33,13 @@ type App struct {
 	TimeZone string `json:"time_zone,omitempty"`
 	// Currencies are what the app's rules pay in: names with how many decimals an amount may have, from 0 to 9.
 	Currencies map[string]int `json:"currencies,omitempty"`
+
+	// Origins are the pages from which a browser may open views: "https://game.example". Empty: none.
+	Origins []string `json:"origins,omitempty"`
+	// BotToken is what the app's Telegram bot was given. With it the init data of a Mini App is checked.
+	BotToken Masked `json:"-"`
+	// BotID is the bot's number. With it alone, init data is checked by the signature for third parties.
+	BotID int64 `json:"bot_id,omitempty"`
 }
 
 // ProfileAPI is the profile of sources that trusted servers report to through POST /v1/events.
@@ -67,7 +74,23 @@ type Source struct {
 	// Addresses are those that the network sends from. They are noted with each event, and required if RequireAddress says so.
 	Addresses      []netip.Prefix `json:"addresses,omitempty"`
 	RequireAddress bool           `json:"require_address,omitempty"`
+
+	// Mode is SourceLive, SourceFrozen or SourceShadow.
+	Mode SourceMode `json:"mode,omitempty"`
+	// ShadowURL is the receiver of today that a source in shadow passes each request on to, and whose answer it relays. Empty:
+	// carom answers by itself.
+	ShadowURL string `json:"shadow_url,omitempty"`
 }
+
+// SourceMode says what becomes of a source's events.
+type SourceMode string
+
+// The modes.
+const (
+	SourceLive   SourceMode = ""       // they are granted and sent
+	SourceFrozen SourceMode = "frozen" // they are kept, and wait for somebody to release them
+	SourceShadow SourceMode = "shadow" // they are judged and recorded, and nothing else
+)
 
 // ID names the source among all: "app/source".
 func (s *Source) ID() string { return s.App + "/" + s.Name }
@@ -104,9 +127,21 @@ type Endpoint struct {
 	Once         bool `json:"once,omitempty"`          // do not repeat once sent
 	Paused       bool `json:"paused,omitempty"`
 
+	// Sends says what the endpoint gets: SendsEvents or SendsRewards.
+	Sends Sends `json:"sends,omitempty"`
+
 	// SigningSecrets sign what is sent, newest first: two during a rotation.
 	SigningSecrets []SigningSecret `json:"signing_secrets,omitempty"`
 }
+
+// Sends says what an endpoint gets.
+type Sends string
+
+// What an endpoint can get.
+const (
+	SendsEvents  Sends = ""        // events that pass the filter
+	SendsRewards Sends = "rewards" // rewards when they are credited and when they are taken back
+)
 
 // ID names the endpoint among all: "app/endpoint".
 func (e *Endpoint) ID() string { return e.App + "/" + e.Name }
@@ -139,6 +174,7 @@ type Filter struct {
 	Zones       []string          `json:"zones,omitempty"`
 	RequestVars []string          `json:"request_vars,omitempty"`
 	Sources     []string          `json:"sources,omitempty"` // names of sources
+	Rules       []string          `json:"rules,omitempty"`   // names of rules; of endpoints that get rewards, whose filter has only these and Sources
 }
 
 // SuccessRule says which answers count as delivered: 2xx, and what the body must or must not contain.
@@ -150,6 +186,7 @@ type SuccessRule struct {
 // Defaults of an endpoint's limits.
 const (
 	DefaultDeadline    = 72 * time.Hour
+	RewardDeadline     = 7 * 24 * time.Hour // of endpoints that get rewards
 	DefaultTimeout     = 10 * time.Second
 	DefaultConcurrency = 64
 )
@@ -172,6 +209,9 @@ func (e Endpoint) WithDefaults() Endpoint {
 	}
 	if e.Deadline == 0 {
 		e.Deadline = DefaultDeadline
+		if e.Sends == SendsRewards {
+			e.Deadline = RewardDeadline
+		}
 	}
 	if e.Timeout == 0 {
 		e.Timeout = DefaultTimeout

@@ -2,13 +2,6 @@ package carom
 
 import "time"
 
-// RewardID names a reward: "rwd_0c5g21r0000010000000k", 4 + 21 characters, sorted by time.
-type RewardID string
-
-// ViewID names a view: "vw_" and 21 characters. A view that was opened has a place of its own, one that was made by its
-// first event has that event's.
-type ViewID string
-
 // Rule says which events earn what. One reward is made per rule and view, for ever; unless a rule is Additional, one view
 // earns by one rule only.
 type Rule struct {
