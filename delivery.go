@@ -89,6 +89,8 @@ type Submission struct {
 	// RewardTargets says to which endpoints a reward of the rule and the source goes, by their numbers. It is asked for rewards
 	// that Change brings up; nil means to none.
 	RewardTargets func(app, rule, source string) []int
+	// Uncounted says that the network pays for the event, that its app has rules, and that none of them counts it.
+	Uncounted bool
 
 	Receipt Receipt
 	Err     error // nil, or ErrUnavailable: nothing was stored, the sender may try again

@@ -141,3 +141,9 @@ func FuzzPlace(f *testing.F) {
 		}
 	})
 }
+
+func TestSumOfSeparatesParts(t *testing.T) {
+	if carom.SumOf("ab", "c") == carom.SumOf("a", "bc") || carom.SumOf("a") == carom.SumOf("a", "") {
+		t.Error("SumOf gives one sum to two splits of the same text")
+	}
+}

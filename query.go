@@ -9,8 +9,9 @@ type EventFilter struct {
 	YMID   string
 	User   string // telegram_id, or user_id where there is none
 	Zone   string
-	Before EventID // the cursor: only events older than this one
-	Limit  int     // 0 means 50; at most 1,000
+	Since  time.Time // only events that were received from then on; zero: all
+	Before EventID   // the cursor: only events older than this one
+	Limit  int       // 0 means 50; at most 1,000
 }
 
 // Story is everything that is known about one event.
@@ -22,7 +23,8 @@ type Story struct {
 // DeliveryStory is one delivery with its attempts, oldest first.
 type DeliveryStory struct {
 	ID       DeliveryID
-	Endpoint string // "app/endpoint"; "#7" when the endpoint is deleted
+	Reward   RewardID // the reward that it is about; empty when it is about the event
+	Endpoint string   // "app/endpoint"; "#7" when the endpoint is deleted
 	State    DeliveryState
 	Due      time.Time // of the next attempt, when pending in the due table; else zero
 	Attempts []Attempt
@@ -43,6 +45,7 @@ type CountFilter struct {
 	App      string
 	Source   string
 	GroupBy  []string
+	Rewards  bool // count what rules decided, by app, source and outcome, in place of what became of events
 }
 
 // Count is how many received postbacks of one kind there were. Dimensions that were not grouped by are empty.
@@ -69,6 +72,12 @@ const (
 	OutcomeConflict      = "conflict"       // a copy that disagrees in amount or user
 	OutcomeRefused       = "refused"        // followed by ":" and the reason
 	OutcomeUnverified    = "unverified"     // followed by ":" and the reason
+)
+
+// Outcomes of events by the rules of their app, counted apart from the others: see [CountFilter].
+const (
+	OutcomeReward    = "reward:"          // followed by what was decided, ":" and the rule: "reward:granted:watch", "reward:declined:capped:watch"
+	OutcomeUncounted = "reward:uncounted" // the network pays for the event, and no rule counts it
 )
 
 // DeliveryCount is how many deliveries of an endpoint ended, or attempts failed, in a minute, hour or day.

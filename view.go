@@ -21,6 +21,7 @@ type View struct {
 	Placement string   // the request_var that the backend fixed; empty: the browser opened it, or nothing was fixed
 	Fixed     bool     // a backend opened the view, so that Placement is more than the browser's word
 	Sources   []string // names of the sources that are expected; empty: any of the app
+	ByUser    bool     // a network without an id of the view may confirm it: its events are known by their user alone
 	OpenedAt  time.Time
 	ExpiresAt time.Time // after it nobody waits any more; a valued event still confirms
 }
@@ -52,6 +53,29 @@ type ViewOutcome struct {
 	Unpaid bool          // an event came that the network does not pay for
 	Reward *Reward       // when confirmed: the first that was not additional, else the first
 	Reason DeclineReason // when declined
+}
+
+// Sum is the sum over the view's identity: (app, ymid).
+func (v *View) Sum() [16]byte { return SumOf("opened view", v.App, v.YMID) }
+
+// After returns what has become of a view after one more of its events.
+func (o ViewOutcome) After(ev *Event) ViewOutcome {
+	if o.State == ViewConfirmed {
+		return o
+	}
+	for _, d := range ev.Decided {
+		switch {
+		case d.State == RewardGranted || d.State == RewardHeld:
+			return ViewOutcome{State: ViewConfirmed, Reward: d.Reward}
+		case d.State == RewardDeclined && d.Reason != DeclineOtherSource:
+			o.State, o.Reason = ViewDeclined, d.Reason
+		}
+	}
+	if o.State == "" {
+		o.State = ViewOpen
+	}
+	o.Unpaid = o.Unpaid || ev.Value == NotValued
+	return o
 }
 
 // ViewClaim says which view an event belongs to, and what was known of it before the commit. The zero value is none.
@@ -126,4 +150,26 @@ func (k ViewSeal) sum(purpose string, id ViewID) string {
 		b[i] = crockford[sum[i]&31]
 	}
 	return string(b[:])
+}
+
+// User is to whom the event is credited when nothing but itself says so: its Telegram id, or the user as the network names
+// them, or, where asUser says that the ymid is the user's, the ymid. Empty when nobody is known.
+func (e *Event) User(asUser bool) string {
+	switch {
+	case e.TelegramID != "":
+		return e.TelegramID
+	case e.UserID != "":
+		return e.UserID
+	case asUser:
+		return e.YMID
+	}
+	return ""
+}
+
+// RepeatSum is the sum that views of a repeating ymid share: (source, zone, ymid), with the user where there is no ymid.
+func (e *Event) RepeatSum() [16]byte {
+	if e.YMID == "" {
+		return SumOf("view of user", e.App+"/"+e.Source, e.ZoneID, e.User(false))
+	}
+	return SumOf("view", e.App+"/"+e.Source, e.ZoneID, e.YMID)
 }

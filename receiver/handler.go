@@ -86,7 +86,9 @@ type Options struct {
 //
 // A GET has to name its parameters after the macros that they hold, and to hold delivery_id and test, such as
 // `?ymid={ymid}&event_type={event_type}&reward_event_type={reward_event_type}&delivery_id={delivery_id}&test={test}&sig={signature}`.
-// A POST has the body that carom writes by itself, as JSON or as a form.
+// Of an endpoint that gets rewards, also all of
+// `reward_id={reward_id}&reward_state={reward_state}&reward_rule={reward_rule}&reward_amount={reward_amount}&reward_currency={reward_currency}&reward_user={reward_user}`,
+// where only reward_rule may be left out. A POST has the body that carom writes by itself, as JSON or as a form.
 //
 // It returns carom.ErrInvalid when there is no secret, or a malformed one.
 func New[T any](o Options, store Store[T], grant func(ctx context.Context, tx T, p Postback) error) (http.Handler, error) {

@@ -31,6 +31,10 @@ const (
 	testBody = `{"type":"event.click","data":{"delivery_id":"dlv_1","event_type":"click","reward_event_type":"valued","ymid":"u","test":true}}`
 )
 
+// rewardQuery is what a template that holds all macros of a reward becomes.
+const rewardQuery = "app=game&event_id=evt_1&delivery_id=dlv_1&test=&level=3&reward_id=rwd_1&reward_state=granted&reward_rule=watch" +
+	"&reward_amount=12.5&reward_currency=coins&reward_user=u1"
+
 // rewardBody is what carom sends about a reward.
 func rewardBody(delivery, state string) string {
 	return `{"type":"reward.` + state + `","data":{"delivery_id":"` + delivery + `","event_id":"evt_1","app":"game","reward":{"id":"rwd_1",` +
@@ -164,6 +168,13 @@ func TestHandlerDecodes(t *testing.T) {
 			DeliveryID: "dlv_1", Type: carom.Impression, Value: carom.Valued, YMID: "u&v", Price: carom.Price{Nanos: 500_000_000, Set: true},
 			ReceivedAt: time.UnixMilli(1795337979123).UTC(), Fields: map[string]string{"level": "3"},
 		}, "dlv_1"},
+		{"a reward by GET", signedGET(rewardQuery, textSecret), receiver.Postback{DeliveryID: "dlv_1", EventID: "evt_1", App: "game",
+			Reward: reward(carom.RewardGranted).Reward, Fields: map[string]string{"level": "3"}}, "rwd_1 granted"},
+		{"a reversal by GET", signedGET(strings.Replace(rewardQuery, "granted", "reversed", 1), textSecret), receiver.Postback{
+			DeliveryID: "dlv_1", EventID: "evt_1", App: "game", Reward: reward(carom.RewardReversed).Reward,
+			Fields: map[string]string{"level": "3"}}, "rwd_1 reversed"},
+		{"a field of an event that is called like a reward's", signedGET("ymid=u&delivery_id=dlv_1&test=&reward_amount=7", textSecret),
+			receiver.Postback{DeliveryID: "dlv_1", YMID: "u", Fields: map[string]string{"reward_amount": "7"}}, "dlv_1"},
 		{"a reward", signedPOST(t, "dlv_1", rewardBody("dlv_1", "granted"), textSecret, at), reward(carom.RewardGranted), "rwd_1 granted"},
 		{"a reversal of it", signedPOST(t, "dlv_1", rewardBody("dlv_1", "reversed"), textSecret, at), reward(carom.RewardReversed),
 			"rwd_1 reversed"},
@@ -237,6 +248,11 @@ func TestHandlerRefuses(t *testing.T) {
 		{"two types", post(strings.Replace(eventBody, "event.completion", "event.click", 1)), 400, "does not go with"},
 		{"a reward that says otherwise", post(strings.Replace(rewardBody("dlv_1", "granted"), "reward.granted", "reward.reversed", 1)), 400, "does not go with"},
 		{"a negative reward", post(strings.Replace(rewardBody("dlv_1", "granted"), "12.5", "-12.5", 1)), 400, "data.reward.amount"},
+		{"a reward by GET in no state", signedGET(strings.Replace(rewardQuery, "granted", "held", 1), textSecret), 400, "put &reward_state={reward_state}"},
+		{"a reward by GET for nobody", signedGET(strings.Replace(rewardQuery, "u1", "", 1), textSecret), 400, "put &reward_user={reward_user}"},
+		{"a reward by GET without its id", signedGET(strings.Replace(rewardQuery, "rwd_1", "", 1), textSecret), 400, "reward_id"},
+		{"a reward by GET without its amount", signedGET(strings.Replace(rewardQuery, "12.5", "", 1), textSecret), 400, "reward_amount"},
+		{"a reward by GET with its amount cut", signedGET(strings.Replace(rewardQuery, "12.5", "0.0000000001", 1), textSecret), 400, "reward_amount"},
 		{"a reward for nobody", post(strings.Replace(rewardBody("dlv_1", "granted"), "u1", "", 1)), 400, "user"},
 	}
 	for _, tt := range tests {

@@ -133,16 +133,25 @@ func decodePOST(contentType string, body []byte, id string) (Postback, error) {
 		return Postback{}, carom.Invalid("type", "%q does not go with the rest of the body: a newer carom may send what this "+
 			"version of the package does not know, so update it", clip(e.Type))
 	}
-	amount, truncated, err := carom.ParseNanos(d.Reward.Amount.String())
-	if err != nil || truncated || amount < 0 {
-		return Postback{}, carom.Invalid("data.reward.amount", "%q is not an amount of at most nine decimals",
-			clip(d.Reward.Amount.String()))
+	p.Reward = &Reward{d.Reward.ID, d.Reward.Rule, 0, d.Reward.Currency, d.Reward.User, state}
+	if p.Reward.Amount, err = parseAmount("data.reward.amount", d.Reward.Amount.String()); err != nil {
+		return Postback{}, err
 	}
-	if d.Reward.ID == "" || d.Reward.User == "" || d.Reward.Currency == "" {
+	if !p.Reward.complete() {
 		return Postback{}, carom.Invalid("data.reward", "id, user or currency is missing, so it cannot be granted")
 	}
-	p.Reward = &Reward{d.Reward.ID, d.Reward.Rule, amount, d.Reward.Currency, d.Reward.User, state}
 	return p, nil
+}
+
+// complete says whether r names what has to be known to grant it once.
+func (r *Reward) complete() bool { return r.ID != "" && r.User != "" && r.Currency != "" }
+
+func parseAmount(field, text string) (carom.Nanos, error) {
+	amount, truncated, err := carom.ParseNanos(text)
+	if err != nil || truncated || amount < 0 {
+		return 0, carom.Invalid(field, "%q is not an amount of at most nine decimals", clip(text))
+	}
+	return amount, nil
 }
 
 // sameDelivery takes the delivery id from the signed headers where the body does not hold it, and refuses another one.
@@ -187,8 +196,14 @@ func decodeForm(text string) (Postback, error) {
 		"ymid": &p.YMID, "zone_id": &p.ZoneID, "sub_zone_id": &p.SubZoneID, "request_var": &p.RequestVar,
 		"telegram_id": &p.TelegramID, "user_id": &p.UserID, "external_id": &p.ExternalID,
 	}
-	var price, test, seconds, millis string
+	var price, test, seconds, millis, amount string
 	places["estimated_price"], places["test"], places["received_at"], places["received_at_ms"] = &price, &test, &seconds, &millis
+	if values.Has("reward_id") { // without it, these are names that an operator chose, such as that of a field of the network
+		p.Reward = &Reward{}
+		places["reward_id"], places["reward_rule"], places["reward_amount"] = (*string)(&p.Reward.ID), &p.Reward.Rule, &amount
+		places["reward_currency"], places["reward_user"] = &p.Reward.Currency, &p.Reward.User
+		places["reward_state"] = (*string)(&p.Reward.State)
+	}
 	for name, sent := range values {
 		if len(sent) > 1 {
 			return Postback{}, carom.Invalid(clip(name), "it is there more than once: remove one from the endpoint's template")
@@ -203,6 +218,11 @@ func decodeForm(text string) (Postback, error) {
 		p.Fields[name] = sent[0]
 	}
 	p.Test = test != ""
+	if p.Reward != nil {
+		if err := p.Reward.checkForm(amount); err != nil {
+			return Postback{}, err
+		}
+	}
 	if p.Price, err = parsePrice(price); err != nil {
 		return Postback{}, err
 	}
@@ -210,6 +230,20 @@ func decodeForm(text string) (Postback, error) {
 		return Postback{}, err
 	}
 	return p, nil
+}
+
+// checkForm checks a reward that came in parameters, and reads its amount.
+func (r *Reward) checkForm(amount string) (err error) {
+	if r.State != carom.RewardGranted && r.State != carom.RewardReversed {
+		return carom.Invalid("reward_state", "%q is neither granted nor reversed: put &reward_state={reward_state} into the endpoint's URL",
+			clip(string(r.State)))
+	}
+	if !r.complete() {
+		return carom.Invalid("reward_id", "the id, reward_user or reward_currency is missing, so it cannot be granted: "+
+			"put &reward_user={reward_user}&reward_currency={reward_currency} into the endpoint's URL")
+	}
+	r.Amount, err = parseAmount("reward_amount", amount)
+	return err
 }
 
 func parsePrice(text string) (carom.Price, error) {

@@ -9,17 +9,6 @@ import (
 	"carom"
 )
 
-// KeyOf is the first 128 bits of a SHA-256 over parts, each with its length before it, so that no other split of the same
-// text has the same key.
-func KeyOf(parts ...string) [16]byte {
-	var room [512]byte
-	t := tuple(room[:0])
-	for _, part := range parts {
-		t = t.with(part)
-	}
-	return t.sum()
-}
-
 // ReportedKey is the dedupe key of an event that a trusted server reported to s: its source and its ExternalID. Check
 // covers amount and user. The first part keeps it apart from every key of a received postback, whose first part is a
 // source's id and holds a slash.
@@ -27,7 +16,7 @@ func ReportedKey(s *carom.Source, e *carom.Event) carom.DedupeKey {
 	var room [512]byte
 	t := tuple(room[:0]).withPrice(e.Price).with(e.YMID).with(e.TelegramID)
 	return carom.DedupeKey{
-		Sum:    KeyOf("api", s.ID(), e.ExternalID),
+		Sum:    carom.SumOf("api", s.ID(), e.ExternalID),
 		Check:  t.check(),
 		Window: s.WithDefaults().DedupeWindow,
 	}

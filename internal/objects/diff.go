@@ -234,6 +234,11 @@ func apps(o carom.Objects) map[string][]shownField {
 	for _, a := range o.Apps {
 		list := []shownField{
 			{name: "title", value: a.Title}, {name: "publisher", value: a.Publisher}, {name: "time_zone", value: cmp.Or(a.TimeZone, "UTC")},
+			{name: "origins", value: listText(a.Origins)},
+			{name: "telegram.bot_token", value: string(a.BotToken), cover: "secret"},
+		}
+		if a.BotID != 0 {
+			list = append(list, shownField{name: "telegram.bot_id", value: strconv.FormatInt(a.BotID, 10)})
 		}
 		for _, name := range slices.Sorted(maps.Keys(a.Currencies)) {
 			list = append(list, shownField{name: "currencies." + name, value: strconv.Itoa(a.Currencies[name])})
@@ -250,6 +255,8 @@ func sources(o carom.Objects) map[string][]shownField {
 		s = s.WithDefaults()
 		list := []shownField{
 			{name: "profile", value: s.Profile},
+			{name: "mode", value: cmp.Or(string(s.Mode), "live")},
+			{name: "shadow_url", value: s.ShadowURL, shown: maskTemplate(s.ShadowURL)},
 			{name: "ymid", value: string(s.YMID)},
 			{name: "template", value: s.Template, shown: maskTemplate(s.Template)},
 			{name: "default_event_type", value: string(s.DefaultEventType)},
@@ -299,6 +306,7 @@ func endpoints(o carom.Objects) map[string][]shownField {
 			{name: "url", value: e.URL, shown: maskTemplate(e.URL)},
 			{name: "method", value: e.Method},
 			{name: "content_type", value: e.ContentType},
+			{name: "sends", value: cmp.Or(string(e.Sends), "events")},
 			{name: "body", value: e.Body, cover: "text"},
 		}
 		for _, h := range e.Headers {
@@ -311,6 +319,7 @@ func endpoints(o carom.Objects) map[string][]shownField {
 			shownField{name: "filter.zones", value: listText(e.Filter.Zones)},
 			shownField{name: "filter.request_vars", value: listText(e.Filter.RequestVars)},
 			shownField{name: "filter.sources", value: listText(e.Filter.Sources)},
+			shownField{name: "filter.rules", value: listText(e.Filter.Rules)},
 			shownField{name: "success.contains", value: e.Success.Contains},
 			shownField{name: "success.not_contains", value: e.Success.NotContains},
 			shownField{name: "schedule", value: waitsText(e.Schedule)},

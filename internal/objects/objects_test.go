@@ -21,7 +21,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-const fileSecret = "abcdefghijklmnopqrstuvwxyz234567"
+const (
+	fileSecret = "abcdefghijklmnopqrstuvwxyz234567"
+	botToken   = "42:AAF-made-up-token-of-the-tests_0123456"
+)
 
 // testEnv knows one secret file beside the objects file, and one variable.
 func testEnv() Env {
@@ -33,6 +36,9 @@ func testEnv() Env {
 			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 		},
 		LookupEnv: func(name string) (string, bool) {
+			if name == "BOT_TOKEN" {
+				return botToken, true
+			}
 			return "an older key of some length", name == "OLD_SIGNING"
 		},
 	}
@@ -61,8 +67,9 @@ func TestParseReadsEveryKey(t *testing.T) {
 		Objects: carom.Objects{
 			Publishers: []carom.Publisher{{Name: "acme", Title: "Acme"}},
 			Apps: []carom.App{
-				{Name: "mygame", Title: "My Game", Publisher: "acme", TimeZone: "Europe/Berlin", Currencies: map[string]int{"coins": 0, "USD": 2}},
-				{Name: "empty"},
+				{Name: "mygame", Title: "My Game", Publisher: "acme", TimeZone: "Europe/Berlin", Currencies: map[string]int{"coins": 0, "USD": 2},
+					Origins: []string{"https://game.example", "http://localhost:3000"}, BotToken: botToken, BotID: 42},
+				{Name: "empty", Origins: []string{"https://empty.example:8443"}, BotID: 43},
 			},
 			Sources: []carom.Source{{
 				App: "mygame", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser,
@@ -78,7 +85,11 @@ func TestParseReadsEveryKey(t *testing.T) {
 				Addresses:      []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
 				RequireAddress: true,
 			}, {
-				App: "mygame", Name: "orders", Profile: carom.ProfileAPI,
+				App: "mygame", Name: "orders", Profile: carom.ProfileAPI, Mode: carom.SourceFrozen,
+			}, {
+				App: "mygame", Name: "old", Profile: "monetag", Mode: carom.SourceShadow, ShadowURL: "https://old.example/postback?key=s3cr3t",
+			}, {
+				App: "mygame", Name: "live", Profile: "monetag",
 			}},
 			Endpoints: []carom.Endpoint{{
 				App: "mygame", Name: "backend", URL: "https://app.example/postback?ymid={ymid}&event={event_type}", Method: "GET",
@@ -93,6 +104,10 @@ func TestParseReadsEveryKey(t *testing.T) {
 				Success:  carom.SuccessRule{Contains: "OK", NotContains: "error"},
 				Schedule: []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute},
 				Deadline: 72 * time.Hour, Timeout: 10 * time.Second, Rate: 0.5, Concurrency: 64, AllowPrivate: true, Once: true,
+			}, {
+				App: "mygame", Name: "coins", Sends: carom.SendsRewards,
+				URL:    "https://app.example/coins?id={reward_id}&state={reward_state}&amount={reward_amount}&user={reward_user}",
+				Filter: carom.Filter{Rules: []string{"bonus", "gift", carom.RuleByHand}, Sources: []string{"monetag"}},
 			}, {
 				App: "mygame", Name: "tracker", URL: "https://tracker.example/collect", Method: "POST", ContentType: "json",
 				Body: `{"user": "{ymid}", "type": "{event_type}"}`,
@@ -182,7 +197,7 @@ func TestParseReportsAllFaults(t *testing.T) {
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("faults (-want +got; -update accepts them):\n%s", diff)
 	}
-	for _, secret := range []string{"hunter2", "aaaaaaaa", "abc/def", "TOPSECRET", "00112233", "short\""} {
+	for _, secret := range []string{"hunter2", "aaaaaaaa", "abc/def", "TOPSECRET", "00112233", "short\"", botToken} {
 		if strings.Contains(got, secret) {
 			t.Errorf("the errors show the secret %q", secret)
 		}

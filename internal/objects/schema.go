@@ -2,6 +2,7 @@ package objects
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,60 +41,13 @@ func (r *reader) root(n *node, out *carom.Objects) {
 	}
 }
 
-func (r *reader) app(path, name string, n *node, out *carom.Objects) {
-	a := carom.App{Name: name}
-	sources := make(map[string]bool)
-	ends := len(out.Endpoints)
-	var rules, sound []carom.Rule
-	r.object(path, n, fields{
-		"title":      text(r, &a.Title),
-		"publisher":  text(r, &a.Publisher),
-		"time_zone":  text(r, &a.TimeZone),
-		"currencies": r.currencies(&a.Currencies),
-		"sources": r.named(func(path, name string, n *node) {
-			out.Sources = append(out.Sources, r.source(path, a.Name, name, n))
-			sources[name] = true
-		}),
-		"endpoints": r.named(func(path, name string, n *node) {
-			out.Endpoints = append(out.Endpoints, r.endpoint(path, a.Name, name, n))
-		}),
-		"rules": r.named(func(path, name string, n *node) {
-			before := len(r.faults)
-			rules = append(rules, r.rule(path, a.Name, name, n))
-			if len(r.faults) == before {
-				sound = append(sound, rules[len(rules)-1])
-			}
-		}),
-	})
-	out.Apps = append(out.Apps, a)
-	// Rules are compiled later, those that rest on nothing that has a fault: what follows from a fault is not reported.
-	if !r.faultyBelow(path+".currencies", a.Currencies) {
-		out.Rules = append(out.Rules, sound...)
-	}
-	// Endpoints and rules may stand before the sources that they name.
-	for _, e := range out.Endpoints[ends:] {
-		r.checkSources(join(path+".endpoints", e.Name), e.Filter.Sources, sources)
-	}
-	for _, rule := range rules {
-		r.checkSources(join(path+".rules", rule.Name), rule.Filter.Sources, sources)
-	}
-}
-
-// checkSources reports names of sources in the filter of the object at path that the app does not have.
-func (r *reader) checkSources(path string, names []string, sources map[string]bool) {
-	for i, source := range names {
-		at := indexed(path+".filter.sources", i)
-		if !sources[source] && !r.faulty[at] {
-			r.fault(at, "the app has no source %s: %s", quote(source), suggest(source, slices.Collect(maps.Keys(sources))))
-		}
-	}
-}
-
 func (r *reader) source(path, app, name string, n *node) carom.Source {
 	s := carom.Source{App: app, Name: name}
 	var current, previous, networkCurrent, networkPrevious given
 	var until, networkUntil time.Time
 	known := fields{
+		"mode":               r.mode(&s.Mode),
+		"shadow_url":         text(r, &s.ShadowURL),
 		"profile":            text(r, &s.Profile),
 		"ymid":               text(r, &s.YMID),
 		"template":           text(r, &s.Template),
@@ -118,6 +72,7 @@ func (r *reader) source(path, app, name string, n *node) carom.Source {
 	s.Secrets = r.pathSecrets(path, current, previous, until)
 	s.NetworkSecrets = r.keys(path, "network_", networkCurrent, networkPrevious, networkUntil)
 	r.checkSource(path, &s, current, previous, networkCurrent)
+	r.checkShadow(path, &s)
 	if len(r.faults) == before {
 		r.faultsOf(path, r.rules.source(s), func(field string) string {
 			return strings.TrimPrefix(field, "sources."+name+".")
@@ -169,6 +124,43 @@ func (r *reader) checkSource(path string, s *carom.Source, current, previous, ne
 	}
 }
 
+func (r *reader) mode(to *carom.SourceMode) read {
+	return scan(r, to, "live, frozen or shadow", func(s string) (carom.SourceMode, string) {
+		switch mode := carom.SourceMode(s); {
+		case s == "live":
+			return carom.SourceLive, ""
+		case mode == carom.SourceFrozen || mode == carom.SourceShadow:
+			return mode, ""
+		}
+		return "", quote(s) + " is no mode: write live, frozen (events wait for your release) or shadow (they are judged, and nothing else)"
+	})
+}
+
+// checkShadow reports what is wrong with the receiver that a source passes its requests on to. The URL may hold a secret, so it
+// is not quoted.
+func (r *reader) checkShadow(path string, s *carom.Source) {
+	at := path + ".shadow_url"
+	if s.ShadowURL == "" || r.faulty[at] {
+		return
+	}
+	fault := func(format string) { r.fault(at, format+": write one such as https://game.example/postback") }
+	u, err := url.Parse(s.ShadowURL)
+	switch {
+	case err != nil || strings.ContainsAny(s.ShadowURL, "{} "):
+		fault("it is not a URL without macros, for each request is passed on as it came")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		fault("it is not a whole URL that begins with https:// or http://")
+	case strings.Contains(s.ShadowURL, "#"):
+		fault("it has a fragment, which is never sent")
+	case u.User != nil:
+		fault("credentials stand in it, where logs and proxies show them")
+	case s.Mode != carom.SourceShadow && !r.faulty[path+".mode"]:
+		r.fault(at, "only a source in shadow passes requests on: add the line `mode: shadow`, or remove it")
+	case s.Profile == carom.ProfileAPI:
+		r.fault(at, "a source with the profile %s has no network whose requests could be passed on: remove it", carom.ProfileAPI)
+	}
+}
+
 // indexed is the path of an item of the list at path, or of the list's only value when it is not written as a list.
 func indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
@@ -215,6 +207,7 @@ func (r *reader) endpoint(path, app, name string, n *node) carom.Endpoint {
 		"body":         text(r, &e.Body),
 		"content_type": text(r, &e.ContentType),
 		"filter":       r.filter(&e.Filter),
+		"sends":        r.sends(&e.Sends),
 		"success": func(path string, n *node) {
 			r.object(path, n, fields{
 				"contains":     text(r, &e.Success.Contains),
@@ -273,8 +266,18 @@ func (r *reader) filter(to *carom.Filter) read {
 			"zones":        texts(r, &to.Zones),
 			"request_vars": texts(r, &to.RequestVars),
 			"sources":      texts(r, &to.Sources),
+			"rules":        texts(r, &to.Rules),
 		})
 		r.checkEventTypes(path+".event_types", to.EventTypes)
+	}
+}
+
+// sends reads what an endpoint gets. A word that is unknown is reported when the endpoint is compiled, and its macros are not.
+func (r *reader) sends(to *carom.Sends) read {
+	return func(path string, n *node) {
+		if text(r, to)(path, n); *to == "events" {
+			*to = carom.SendsEvents
+		}
 	}
 }
 

@@ -14,6 +14,10 @@ const defaultForm = "ymid={ymid}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&req
 	"&event_type={event_type}&reward_event_type={reward_event_type}&estimated_price={estimated_price}" +
 	"&event_id={event_id}&delivery_id={delivery_id}"
 
+// defaultRewardForm is the same of an endpoint that gets rewards.
+const defaultRewardForm = defaultForm + "&reward_id={reward_id}&reward_state={reward_state}&reward_rule={reward_rule}" +
+	"&reward_amount={reward_amount}&reward_currency={reward_currency}&reward_user={reward_user}"
+
 // compileBody checks the body of e and compiles it. It returns nothing for a GET, and for the JSON that all fields of the
 // event make.
 func compileBody(e *carom.Endpoint, f *faults) template {
@@ -31,24 +35,27 @@ func compileBody(e *carom.Endpoint, f *faults) template {
 		if e.Body == "" {
 			return nil
 		}
-		return compileJSON(e.Body, f)
+		return compileJSON(e.Body, e.Sends, f)
 	case "form":
-		if e.Body == "" {
-			return compileForm(defaultForm, f)
+		switch {
+		case e.Body != "":
+			return compileForm(e.Body, e.Sends, f)
+		case e.Sends == carom.SendsRewards:
+			return compileForm(defaultRewardForm, e.Sends, f)
 		}
-		return compileForm(e.Body, f)
+		return compileForm(defaultForm, e.Sends, f)
 	}
 	f.add("content_type", "%q is not known: use json or form; for another media type of JSON set the header Content-Type",
 		clip(e.ContentType))
 	return nil
 }
 
-func compileForm(text string, f *faults) template {
-	t := parse("body", text, f)
+func compileForm(text string, sends carom.Sends, f *faults) template {
+	t := parse("body", text, sends, f)
 	t.encode(inQuery)
 	for _, p := range t {
 		if p.macro == literal {
-			if fault := literalFault(p.text, false); fault != "" {
+			if fault := literalFault(p.text, false, sends); fault != "" {
 				f.add("body", "%s", fault)
 				return nil
 			}
@@ -65,9 +72,9 @@ func refuseSignature(name string, t template, f *faults) {
 	}
 }
 
-func compileJSON(text string, f *faults) template {
+func compileJSON(text string, sends carom.Sends, f *faults) template {
 	before := len(*f)
-	t := parse("body", text, f)
+	t := parse("body", text, sends, f)
 	if !utf8.ValidString(text) {
 		f.add("body", "it is not UTF-8: save it as UTF-8")
 	}
@@ -190,12 +197,17 @@ func (s *jsonScanner) punctuation(c byte) {
 	}
 }
 
-// appendDefaultJSON writes the body of a POST without a template of its own: all that is known of the event, in the frame of
-// the Standard Webhooks convention.
+// appendDefaultJSON writes the body of a POST without a template of its own: all that is known of the event, and of the reward
+// when the delivery has one, in the frame of the Standard Webhooks convention. The package receiver reads it.
 func appendDefaultJSON(b []byte, d *carom.Delivery) []byte {
 	ev := d.Event
-	b = append(b, `{"type":"event.`...)
-	b = appendJSONText(b, string(ev.Type))
+	if d.Reward != nil {
+		b = append(b, `{"type":"reward.`...)
+		b = append(b, d.Reward.State...)
+	} else {
+		b = append(b, `{"type":"event.`...)
+		b = appendJSONText(b, string(ev.Type))
+	}
 	b = append(b, `","timestamp":"`...)
 	b = ev.At.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
 	b = append(b, `","data":{`...)
@@ -241,5 +253,25 @@ func appendDefaultJSON(b []byte, d *carom.Delivery) []byte {
 	if ev.Flags&carom.FlagTest != 0 {
 		b = append(b, `,"test":true`...)
 	}
+	if d.Reward != nil {
+		b = appendRewardJSON(b, d.Reward)
+	}
 	return append(b, "}}"...)
+}
+
+// appendRewardJSON writes the member of data that holds a reward. Its amount is in quotes, so that no reader makes a float of it.
+func appendRewardJSON(b []byte, r *carom.Reward) []byte {
+	b = append(b, `,"reward":{"id":`...)
+	b = appendJSONString(b, string(r.ID))
+	b = append(b, `,"rule":`...)
+	b = appendJSONString(b, r.Rule)
+	b = append(b, `,"amount":"`...)
+	b = r.Amount.Append(b)
+	b = append(b, `","currency":`...)
+	b = appendJSONString(b, r.Currency)
+	b = append(b, `,"user":`...)
+	b = appendJSONString(b, r.User)
+	b = append(b, `,"state":`...)
+	b = appendJSONString(b, string(r.State))
+	return append(b, '}')
 }

@@ -53,6 +53,47 @@ func checkLimits(e *carom.Endpoint, f *faults) {
 
 // checkFilter refuses what can never match, since an endpoint that gets nothing looks like a lost postback.
 func checkFilter(e *carom.Endpoint, f *faults) {
+	for _, list := range []struct {
+		name  string
+		empty bool
+	}{
+		{"filter.sources", slices.Contains(e.Filter.Sources, "")},
+		{"filter.rules", slices.Contains(e.Filter.Rules, "")},
+	} {
+		if list.empty {
+			f.add(list.name, "it holds an empty text, which is no name: remove it")
+		}
+	}
+	switch e.Sends {
+	case carom.SendsEvents:
+		checkEventFilter(e, f)
+	case carom.SendsRewards:
+		checkRewardFilter(e, f)
+	default:
+		f.add("sends", "%q is not known: use events or rewards", clip(string(e.Sends)))
+	}
+}
+
+// checkRewardFilter refuses the lists that look at events: what a reward rests on is said by its rule.
+func checkRewardFilter(e *carom.Endpoint, f *faults) {
+	for _, list := range []struct {
+		name  string
+		items int
+	}{
+		{"filter.event_types", len(e.Filter.EventTypes)}, {"filter.values", len(e.Filter.Values)},
+		{"filter.zones", len(e.Filter.Zones)}, {"filter.request_vars", len(e.Filter.RequestVars)},
+	} {
+		if list.items > 0 {
+			f.add(list.name, "an endpoint that gets rewards looks at rules and sources alone: remove it, "+
+				"and name the rules whose rewards it shall get in filter.rules")
+		}
+	}
+}
+
+func checkEventFilter(e *carom.Endpoint, f *faults) {
+	if len(e.Filter.Rules) > 0 {
+		f.add("filter.rules", "an endpoint that gets events looks at no rules: add the line `sends: rewards`, or remove it")
+	}
 	for _, value := range e.Filter.Values {
 		switch value {
 		case carom.Valued, carom.NotValued, carom.ValueEmpty:
@@ -62,16 +103,33 @@ func checkFilter(e *carom.Endpoint, f *faults) {
 			f.add("filter.values", "%q is no value: use valued, not_valued, or the empty text for events without one", clip(string(value)))
 		}
 	}
-	for _, list := range []struct {
-		name  string
-		empty bool
-	}{
-		{"filter.event_types", slices.Contains(e.Filter.EventTypes, "")},
-		{"filter.sources", slices.Contains(e.Filter.Sources, "")},
-	} {
-		if list.empty {
-			f.add(list.name, "it holds an empty text, which no event has: remove it")
+	if slices.Contains(e.Filter.EventTypes, "") {
+		f.add("filter.event_types", "it holds an empty text, which no event has: remove it")
+	}
+}
+
+// checkRewardTemplates refuses templates for rewards of which a receiver cannot grant each once, or cannot tell a grant from its
+// reversal. The bodies that carom writes by itself say both.
+func checkRewardTemplates(e *Endpoint, f *faults) {
+	if e.Sends != carom.SendsRewards || e.Method == "POST" && e.Body == "" {
+		return
+	}
+	name, fix := "url", "add &NAME={NAME} to the query"
+	if e.Method == "POST" {
+		name, fix = "body", "add it, or leave the body to carom"
+	}
+	count := func(m macro) int {
+		n := e.url.count(m) + e.body.count(m)
+		for _, h := range e.headers {
+			n += h.value.count(m)
 		}
+		return n
+	}
+	switch {
+	case count(rewardID) == 0:
+		f.add(name, "without {reward_id} the receiver cannot grant once: %s", strings.ReplaceAll(fix, "NAME", "reward_id"))
+	case count(rewardState) == 0 && count(eventType) == 0:
+		f.add(name, "without {reward_state} the receiver takes a reversal for a grant: %s", strings.ReplaceAll(fix, "NAME", "reward_state"))
 	}
 }
 
@@ -133,7 +191,7 @@ func compileHeaders(e *carom.Endpoint, f *faults) []header {
 		}
 		seen[name] = true
 		typed = typed || name == "Content-Type"
-		out = append(out, header{name, compileHeaderValue(place, h.Value, f)})
+		out = append(out, header{name, compileHeaderValue(place, h.Value, e.Sends, f)})
 	}
 	if e.Method == "POST" && !typed {
 		mediaType := "application/json"
@@ -145,8 +203,8 @@ func compileHeaders(e *carom.Endpoint, f *faults) []header {
 	return out
 }
 
-func compileHeaderValue(place, text string, f *faults) template {
-	t := parse(place, text, f)
+func compileHeaderValue(place, text string, sends carom.Sends, f *faults) template {
+	t := parse(place, text, sends, f)
 	t.encode(inHeader)
 	refuseSignature(place, t, f)
 	for i := range len(text) {

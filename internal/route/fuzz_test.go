@@ -17,6 +17,7 @@ func FuzzTemplate(f *testing.F) {
 	f.Add("http://[2606:4700::1111]:8080?{ymid}={zone_id}&d=x{ymid}", `[{zone_id},"{ymid}{field.x}"]`, "a", ".", "-1.5")
 	f.Add("https://example.com", `{"token":"a{ymid}","t":["{zone_id}"]}`, "..", "\xff", "\x00")
 	f.Add("https://example.com/a%2Fb//..?%3F?=/&a==&{signature}", `"\"{ymid}"`, "{ymid}", "", "007")
+	f.Add("https://example.com", `{"id":"{reward_id}","of":[{reward_user},{reward_amount}],"s":"{reward_state}{reward_currency}"}`, "\"", "\\", "")
 	f.Fuzz(func(t *testing.T, template, body, ymid, fieldX, zone string) {
 		d := sampleDelivery()
 		d.Event.YMID, d.Event.ZoneID = ymid, zone
@@ -37,6 +38,7 @@ func FuzzTemplate(f *testing.F) {
 			mustRender(t, e, d)
 		}
 		checkHeaderValue(t, body, d)
+		checkRewardBody(t, body, ymid, fieldX)
 	})
 }
 
@@ -77,6 +79,21 @@ func checkRenderedURL(t *testing.T, template, rendered string, values map[string
 		if value, err := url.QueryUnescape(raw); err != nil || value != want {
 			t.Errorf("%q renders %q: %s arrives as %q, want %q (%v)", template, rendered, macro, value, want, err)
 		}
+	}
+}
+
+// checkRewardBody renders body for a reward whose user and currency are any text.
+func checkRewardBody(t *testing.T, body, user, currency string) {
+	t.Helper()
+	e, err := route.Compile(carom.Endpoint{URL: "https://example.com/", Method: "POST", Sends: carom.SendsRewards, Body: body})
+	if err != nil {
+		faultsOf(t, err)
+		return
+	}
+	d := rewardDelivery(carom.RewardReversed)
+	d.Reward.User, d.Reward.Currency = user, currency
+	if got := mustRender(t, e, d).Body; !json.Valid(got) {
+		t.Errorf("%q renders %q, which is not JSON", body, got)
 	}
 }
 

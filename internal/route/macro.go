@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
+
+	"carom"
 )
 
 // Macro describes one placeholder of the template language, for documents and completion.
@@ -47,6 +49,12 @@ const (
 	source
 	externalID
 	test
+	rewardID
+	rewardState
+	rewardRule
+	rewardAmount
+	rewardCurrency
+	rewardUser
 	signature
 	field   // a further field of the event
 	unknown // stands for a faulty macro until Compile fails
@@ -54,6 +62,9 @@ const (
 
 // numMonetag is how many macros, from ymid on, are Monetag's.
 const numMonetag = 8
+
+// ofReward says whether m stands for something of the reward, which only deliveries of rewards have.
+func (m macro) ofReward() bool { return rewardID <= m && m <= rewardUser }
 
 // fieldPrefix begins the macro of a further field: {field.NAME}.
 const fieldPrefix = "field."
@@ -85,6 +96,12 @@ var macros = [...]struct {
 	source:           {Macro{"source", "the name of the source", "monetag"}, true},
 	externalID:       {Macro{"external_id", "the id that a trusted server gave, or the network's transaction; may be empty", "order-42"}, true},
 	test:             {Macro{"test", "1 for a test event; else empty", ""}, true},
+	rewardID:         {Macro{"reward_id", "carom's id of the reward, the same when it is granted and when it is reversed", "rwd_0c5g21r0000010000000k"}, true},
+	rewardState:      {Macro{"reward_state", "granted or reversed", "granted"}, true},
+	rewardRule:       {Macro{"reward_rule", "the name of the rule; - when a person granted it by hand", "watch"}, true},
+	rewardAmount:     {Macro{"reward_amount", "how much it is, as a plain decimal, exact; above zero, also when it is reversed", "12.5"}, true},
+	rewardCurrency:   {Macro{"reward_currency", "one of the app's currencies", "coins"}, true},
+	rewardUser:       {Macro{"reward_user", "the user whom it belongs to", "123456789"}, true},
 	signature: {Macro{"signature", "the signature of a GET, as the URL's last parameter",
 		"b01fb88ec1b13b9675de4c5f5b01bda0981893756e64cd895fc396cab85437c0"}, false},
 	field:   {Macro{fieldPrefix + "NAME", "the event's further field NAME, by the network's own name; empty without it", "text"}, true},
@@ -119,8 +136,18 @@ var synonyms = [...]struct {
 	{"fields", field},
 }
 
-// suggest ends the error for an unknown macro: it names the nearest known one, or where to look.
-func suggest(text string) string {
+// rewardSynonyms are such words where an endpoint gets rewards. They go before synonyms.
+var rewardSynonyms = [...]struct {
+	word string
+	macro
+}{
+	{"reward", rewardID}, {"state", rewardState}, {"status", rewardState}, {"rule", rewardRule}, {"amount", rewardAmount},
+	{"value", rewardAmount}, {"payout", rewardAmount}, {"coins", rewardAmount}, {"currency", rewardCurrency}, {"user", rewardUser},
+	{"uid", rewardUser}, {"userid", rewardUser}, {"transaction_id", rewardID},
+}
+
+// suggest ends the error for an unknown macro: it names the nearest one that the endpoint can have, or where to look.
+func suggest(text string, sends carom.Sends) string {
 	word := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(text)), "-", "_")
 	word, rest, dotted := strings.Cut(word, ".")
 	best, bestDistance := literal, 1+len(word)/2
@@ -129,8 +156,15 @@ func suggest(text string) string {
 			best, bestDistance = m, d
 		}
 	}
+	if sends != carom.SendsEvents {
+		for _, s := range rewardSynonyms {
+			consider(s.word, s.macro)
+		}
+	}
 	for m := ymid; m < field; m++ {
-		consider(macros[m].Name, m)
+		if !m.ofReward() || sends != carom.SendsEvents {
+			consider(macros[m].Name, m)
+		}
 	}
 	consider("field", field)
 	for _, s := range synonyms {
@@ -143,11 +177,15 @@ func suggest(text string) string {
 	case best != literal:
 		return "did you mean {" + macros[best].Name + "}?"
 	}
-	names := make([]string, 0, numMonetag)
-	for _, m := range macros[ymid : numMonetag+1] {
+	whose, list := "Monetag's", macros[ymid:numMonetag+1]
+	if sends != carom.SendsEvents {
+		whose, list = "a reward's", macros[rewardID:rewardUser+1]
+	}
+	names := make([]string, 0, len(list))
+	for _, m := range list {
 		names = append(names, "{"+m.Name+"}")
 	}
-	return "Monetag's are " + strings.Join(names, ", ") + "; further fields of an event are {field.NAME}"
+	return whose + " are " + strings.Join(names, ", ") + "; further fields of an event are {field.NAME}"
 }
 
 // clip shortens text from outside for an error.

@@ -32,11 +32,12 @@ type rendering struct {
 	shown    bool // write *** in place of what is masked
 }
 
-// Render makes the request of the given attempt (its number, from 1) for the delivery, as of now. The delivery's event is read,
-// never changed. It returns carom.ErrInvalid when the delivery has no event.
+// Render makes the request of the given attempt (its number, from 1) for the delivery, as of now. The delivery's event and
+// reward are read, never changed. It returns carom.ErrInvalid when the delivery has no event, or is not what e gets: a reward
+// that is granted or reversed for an endpoint that sends rewards, none for any other.
 func (e *Endpoint) Render(d *carom.Delivery, attempt int, now time.Time) (Request, error) {
-	if d == nil || d.Event == nil {
-		return Request{}, fmt.Errorf("render for endpoint %s: the delivery has no event: %w", e.ID(), carom.ErrInvalid)
+	if fault := e.deliveryFault(d); fault != "" {
+		return Request{}, fmt.Errorf("render for endpoint %s: %s: %w", e.ID(), fault, carom.ErrInvalid)
 	}
 	r := rendering{endpoint: e, delivery: d, attempt: attempt, now: now}
 	var space [1024]byte // most requests fit, so that only the finished texts are allocated
@@ -70,6 +71,24 @@ func (e *Endpoint) Render(d *carom.Delivery, attempt int, now time.Time) (Reques
 		}
 	}
 	return req, nil
+}
+
+// deliveryFault says why d cannot be rendered, or returns nothing. A receiver that pays for events must not take a reward for
+// one, nor the other way round: so what was owed before `sends` changed waits until it is changed back, or expires.
+func (e *Endpoint) deliveryFault(d *carom.Delivery) string {
+	switch {
+	case d == nil || d.Event == nil:
+		return "the delivery has no event"
+	case e.Sends == carom.SendsEvents && d.Reward != nil:
+		return "the endpoint gets events, and the delivery is of a reward"
+	case e.Sends == carom.SendsEvents:
+		return ""
+	case d.Reward == nil:
+		return "the endpoint gets rewards, and the delivery has none"
+	case d.Reward.State != carom.RewardGranted && d.Reward.State != carom.RewardReversed:
+		return "the reward is neither granted nor reversed"
+	}
+	return ""
 }
 
 // signsPOST says whether requests carry the headers of a signature.
@@ -211,8 +230,29 @@ func (r *rendering) appendMacro(b []byte, p *part) []byte {
 		}
 	case field:
 		value = fieldValue(ev, p.text)
+	case rewardAmount:
+		return r.delivery.Reward.Amount.Append(b)
+	default:
+		value = rewardValue(r.delivery.Reward, p.macro)
 	}
 	return p.appendValue(b, value)
+}
+
+// rewardValue returns the text that m stands for. Where m is of the reward, there is one: see parse and deliveryFault.
+func rewardValue(r *carom.Reward, m macro) string {
+	switch m {
+	case rewardID:
+		return string(r.ID)
+	case rewardState:
+		return string(r.State)
+	case rewardRule:
+		return r.Rule
+	case rewardCurrency:
+		return r.Currency
+	case rewardUser:
+		return r.User
+	}
+	return ""
 }
 
 // fieldValue returns the first further field of that name, or nothing.

@@ -93,7 +93,8 @@ func TestEveryMacro(t *testing.T) {
 		}
 	}
 	for _, m := range route.Macros() {
-		if _, ok := want[m.Name]; !ok && m.Name != "signature" && m.Name != "field.NAME" {
+		ofReward := strings.HasPrefix(m.Name, "reward_") && m.Name != "reward_event_type" // see TestRewardMacros
+		if _, ok := want[m.Name]; !ok && !ofReward && m.Name != "signature" && m.Name != "field.NAME" {
 			t.Errorf("Macros names %s, which this test does not know", m.Name)
 		}
 		if m.Meaning == "" {

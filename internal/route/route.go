@@ -1,9 +1,9 @@
-// Package route decides which endpoints get an event and what they get.
+// Package route decides which endpoints get an event, or the reward that it earns, and what they get.
 //
 // It holds the template language. {ymid} is a macro, a placeholder for a value of the event or of its delivery; its name begins
 // with a letter and holds lower-case letters, digits and _. {field.NAME} is the event's further field NAME. Everything else is
 // literal text, in JSON also braces. [Compile] checks an endpoint when it is saved, so that [Endpoint.Render] can hardly go
-// wrong when it is sent; [Table] finds the endpoints of an event; [ReadBackwards] reads the template that a publisher entered
+// wrong when it is sent; [Table] finds the endpoints of an event and of a reward; [ReadBackwards] reads the template that a publisher entered
 // at a network.
 //
 // In the flow it stands before the accept (routing, by ingest) and behind it (rendering, by deliver). Everything is pure: the
@@ -34,6 +34,7 @@ type Endpoint struct {
 	zones       set[string]
 	requestVars set[string]
 	sources     set[string]
+	rules       set[string]
 }
 
 // Compile fills in e's defaults, checks it, and makes it ready to render. Names, and whether they are unique, are not its
@@ -55,6 +56,9 @@ func Compile(e carom.Endpoint) (*Endpoint, error) {
 		c.url = compileURL(&e, &f)
 		c.body = compileBody(&e, &f)
 		c.headers = compileHeaders(&e, &f)
+		if len(f) == 0 {
+			checkRewardTemplates(c, &f)
+		}
 	}
 	checkSigningSecrets(&e, &f)
 	checkFilter(&e, &f)
@@ -70,5 +74,6 @@ func Compile(e carom.Endpoint) (*Endpoint, error) {
 	c.zones = newSet(e.Filter.Zones)
 	c.requestVars = newSet(e.Filter.RequestVars)
 	c.sources = newSet(e.Filter.Sources)
+	c.rules = newSet(e.Filter.Rules)
 	return c, nil
 }

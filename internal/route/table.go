@@ -8,9 +8,9 @@ import (
 )
 
 // Matches says whether e gets the event: it is of the same app, is not held, and passes the filter. Tests pass, marked as
-// such; whether e is paused makes no difference.
+// such; whether e is paused makes no difference. An endpoint that gets rewards gets no event.
 func (e *Endpoint) Matches(ev *carom.Event) bool {
-	return ev.Held == "" && ev.App == e.App &&
+	return e.Sends == carom.SendsEvents && ev.Held == "" && ev.App == e.App &&
 		e.eventTypes.has(ev.Type) &&
 		e.values.has(ev.Value) &&
 		e.zones.has(ev.ZoneID) &&
@@ -18,19 +18,21 @@ func (e *Endpoint) Matches(ev *carom.Event) bool {
 		e.sources.has(ev.Source)
 }
 
-// Table finds the endpoints of an event. It is immutable: a change of endpoints makes a new one.
+// Table finds the endpoints of an event, and those of a reward. It is immutable: a change of endpoints makes a new one.
 type Table struct {
-	byApp map[string][]*Endpoint // in order of their numbers
+	events, rewards map[string][]*Endpoint // what gets them, by app, in order of their numbers
 }
 
 // NewTable makes the table of the given endpoints, in any order.
 func NewTable(endpoints []*Endpoint) *Table {
-	t := &Table{byApp: make(map[string][]*Endpoint)}
-	for _, e := range endpoints {
-		t.byApp[e.App] = append(t.byApp[e.App], e)
-	}
-	for _, list := range t.byApp {
-		slices.SortStableFunc(list, func(a, b *Endpoint) int { return cmp.Compare(a.No, b.No) })
+	t := &Table{make(map[string][]*Endpoint), make(map[string][]*Endpoint)}
+	sorted := slices.SortedStableFunc(slices.Values(endpoints), func(a, b *Endpoint) int { return cmp.Compare(a.No, b.No) })
+	for _, e := range sorted {
+		byApp := t.events
+		if e.Sends == carom.SendsRewards {
+			byApp = t.rewards
+		}
+		byApp[e.App] = append(byApp[e.App], e)
 	}
 	return t
 }
@@ -39,8 +41,24 @@ func NewTable(endpoints []*Endpoint) *Table {
 // most carom.MaxFanOut, those of the lowest numbers.
 func (t *Table) Match(dst []*Endpoint, ev *carom.Event) []*Endpoint {
 	full := len(dst) + carom.MaxFanOut
-	for _, e := range t.byApp[ev.App] {
+	for _, e := range t.events[ev.App] {
 		if e.Matches(ev) {
+			if dst = append(dst, e); len(dst) == full {
+				break
+			}
+		}
+	}
+	return dst
+}
+
+// MatchReward appends to dst the endpoints that get a reward of the app, in order of their numbers, and returns the longer
+// slice. rule is the name of what earned it, or carom.RuleByHand. source is the name of the source that the reward came by: for
+// what a person or carom itself does to a reward later on, still that source and not carom.SourceCarom, so that whoever was told
+// of a grant is told of its reversal. It adds at most carom.MaxFanOut, those of the lowest numbers.
+func (t *Table) MatchReward(dst []*Endpoint, app, rule, source string) []*Endpoint {
+	full := len(dst) + carom.MaxFanOut
+	for _, e := range t.rewards[app] {
+		if e.rules.has(rule) && e.sources.has(source) {
 			if dst = append(dst, e); len(dst) == full {
 				break
 			}

@@ -16,7 +16,7 @@ func compileURL(e *carom.Endpoint, f *faults) template {
 		f.add("url", "it is missing: write where to send, such as https://example.com/postback?ymid={ymid}")
 		return nil
 	}
-	t := parse("url", e.URL, f)
+	t := parse("url", e.URL, e.Sends, f)
 	if t == nil {
 		return nil
 	}
@@ -28,7 +28,7 @@ func compileURL(e *carom.Endpoint, f *faults) template {
 		if p.macro != literal {
 			continue
 		}
-		if fault := literalFault(p.text, true); fault != "" {
+		if fault := literalFault(p.text, true, e.Sends); fault != "" {
 			f.add("url", "%s", fault)
 			break
 		}
@@ -117,7 +117,7 @@ func (t template) encode(e encoding) {
 
 // literalFault says what is wrong with literal text of a URL or a form, and the fix. Such text is sent as it stands, so it has
 // to be encoded already; what clients would re-encode in different ways is refused.
-func literalFault(text string, isURL bool) string {
+func literalFault(text string, isURL bool, sends carom.Sends) string {
 	for i := range len(text) {
 		c := text[i]
 		switch {
@@ -138,7 +138,7 @@ func literalFault(text string, isURL bool) string {
 			return "a character that is not ASCII stands in it: percent-encode it, as é becomes %C3%A9"
 		case c == '{':
 			if end := strings.IndexByte(text[i:], '}'); end > 1 {
-				return unknownMacro(text[i+1 : i+end])
+				return unknownMacro(text[i+1:i+end], sends)
 			}
 			return "a { begins no macro: write macros like {event_type}, a literal { as %7B"
 		case c == '}':

@@ -58,7 +58,7 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 		return err
 	}
 	if ok {
-		sub.Receipt = carom.Receipt{ID: carom.NewEventID(s.inc, ref), Duplicate: true, Conflict: f.check != sub.Key.Check}
+		sub.Receipt = carom.Receipt{ID: s.eventID(ref), Duplicate: true, Conflict: f.check != sub.Key.Check}
 		sub.Receipt.Late = at.Unix()-int64(f.at) >= int64(lateAfter/time.Second)
 		outcome := carom.OutcomeDuplicate
 		switch {
@@ -76,7 +76,7 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 		o.lastAt = at
 	}
 	ref = carom.Ref{Bucket: o.number, Seq: o.seq}
-	ev.ID = carom.NewEventID(s.inc, ref)
+	ev.ID = carom.NewEventID(o.life, ref)
 	sub.Receipt = carom.Receipt{ID: ev.ID}
 
 	f = first{seq: o.seq, at: uint32(at.Unix()), check: sub.Key.Check}
@@ -85,14 +85,21 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 			continue
 		}
 		old, had := o.keys.firsts.put(sum, f)
-		b.undo = append(b.undo, undoFirst{sum, old, had})
+		b.undo = append(b.undo, undoFirst{&o.keys.firsts, sum, old, had})
 	}
 
+	if err := s.decide(b, sub, ref); err != nil {
+		return err
+	}
 	if err := s.insertEvent(o.seq, ev, sub); err != nil {
 		return err
 	}
+	owed := 0
 	for i, t := range sub.Targets {
-		if t.Direct {
+		if t.Unowed {
+			continue
+		}
+		if owed++; t.Direct {
 			continue
 		}
 		ms := at.UnixMilli()
@@ -104,10 +111,13 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	switch {
 	case ev.Held != "":
 		outcome = carom.OutcomeHeld
-	case len(sub.Targets) == 0:
+	case owed == 0 && ev.Source != carom.SourceCarom:
 		outcome = carom.OutcomeUnmatched
 	}
 	s.counts.event(ev, outcome, at)
+	if sub.Uncounted {
+		s.counts.other(ev.App, ev.Source, carom.OutcomeUncounted, at, 1)
+	}
 	return nil
 }
 
@@ -136,14 +146,14 @@ func (s *Store) insertEvent(seq uint32, ev *carom.Event, sub *carom.Submission) 
 	r := &ev.Received
 	return s.st.event.exec(int64(seq), ev.At.UnixMilli(), ev.App, ev.Source, ev.Network, string(ev.Type), string(ev.Value), ev.YMID,
 		ev.ZoneID, ev.SubZoneID, ev.RequestVar, ev.TelegramID, price, ev.ExternalID, fieldsJSON(ev.Fields), int64(ev.Flags), ev.Held,
-		string(ev.Strength), joinTargets(sub.Targets), sub.Key.Sum[:], int64(sub.Key.Check), r.Method, r.Path, r.RawQuery,
-		r.ContentType, fieldsJSON(r.Header), blob(r.Body), clientText(r), ev.UserID, also)
+		string(ev.Strength), joinTargets(sub), sub.Key.Sum[:], int64(sub.Key.Check), r.Method, r.Path, r.RawQuery,
+		r.ContentType, fieldsJSON(r.Header), blob(r.Body), clientText(r), ev.UserID, also, string(ev.View), decidedJSON(sub.Receipt.Decided), ev.Origin)
 }
 
 func (s *Store) writeRefused(r *carom.Refused) error {
 	o := s.open
 	o.refusedSeq++
-	r.ID = carom.NewReceivedID(s.inc, carom.Ref{Bucket: o.number, Seq: o.refusedSeq})
+	r.ID = carom.NewReceivedID(o.life, carom.Ref{Bucket: o.number, Seq: o.refusedSeq})
 	rc := &r.Received
 	at := rc.At.UTC().Truncate(time.Millisecond)
 	s.counts.other(r.App, r.Source, carom.OutcomeRefused+":"+string(r.Reason), at, 1)
@@ -154,15 +164,18 @@ func (s *Store) writeRefused(r *carom.Refused) error {
 func directTargets(targets []carom.Target) int {
 	n := 0
 	for _, t := range targets {
-		if t.Direct {
+		if t.Direct && !t.Unowed {
 			n++
 		}
 	}
 	return n
 }
 
-func joinTargets(targets []carom.Target) string {
-	if len(targets) == 1 && targets[0].Endpoint < 10 {
+// joinTargets is how the endpoints of an event are stored: "3 7:12 -", by their numbers; behind a colon the number of the
+// reward that is owed in place of the event; a dash holds the place of one to which nothing is.
+func joinTargets(sub *carom.Submission) string {
+	targets := sub.Targets
+	if len(targets) == 1 && targets[0].Endpoint < 10 && targets[0].Candidate == 0 {
 		return "0123456789"[targets[0].Endpoint : targets[0].Endpoint+1] // by far the commonest: no allocation
 	}
 	var b []byte
@@ -170,7 +183,15 @@ func joinTargets(targets []carom.Target) string {
 		if i > 0 {
 			b = append(b, ' ')
 		}
+		if t.Unowed {
+			b = append(b, '-')
+			continue
+		}
 		b = strconv.AppendInt(b, int64(t.Endpoint), 10)
+		if t.Candidate > 0 {
+			_, no, _ := sub.Receipt.Decided[t.Candidate-1].Reward.ID.Number() // made in this commit
+			b = strconv.AppendInt(append(b, ':'), no, 10)
+		}
 	}
 	return string(b)
 }

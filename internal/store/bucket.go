@@ -16,6 +16,7 @@ type openBucket struct {
 	refusedSeq uint32 // of the newest refused postback
 	lastAt     time.Time
 	keys       *openKeys
+	life       carom.Incarnation // in which its ids are given out
 }
 
 // closedBucket takes no more rows. While it is being sealed it has keys and no index, afterwards an index and no keys.
@@ -24,6 +25,7 @@ type closedBucket struct {
 	number uint32
 	lastAt time.Time // receipt of its newest event
 	events int
+	life   carom.Incarnation
 	keys   *openKeys
 	index  *index
 	// state says whether its rows are there; its index still answers for copies while a dedupe window covers it.
@@ -51,6 +53,15 @@ type statements struct {
 	deliveryCount *stmt
 	putDue        *stmt
 	deleteDue     *stmt
+	reward        *stmt
+	getReward     *stmt
+	changeReward  *stmt
+	line          *stmt
+	balance       *stmt
+	getCounter    *stmt
+	putCounter    *stmt
+	getLast       *stmt
+	putLast       *stmt
 	putMark       *stmt
 	begin         *stmt
 	commit        *stmt
@@ -60,7 +71,8 @@ type statements struct {
 const (
 	insertEvent = `INSERT INTO events_%d (seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var,
 		telegram_id, price, external_id, fields, flags, held, strength, endpoints, key, key_check, method, path, query, content_type,
-		headers, body, client, user_id, also) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+		headers, body, client, user_id, also, view, decided, origin)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	insertRefused = `INSERT INTO refused_%d (seq, at, app, source, network, reason, detail, method, path, query, content_type, headers,
 		body, client) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	insertOutcome = `INSERT OR REPLACE INTO outcomes_%d (id, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent,
@@ -82,6 +94,9 @@ func (s *Store) prepareStatements() error {
 	}{
 		{&st.count, upsertCount}, {&st.deliveryCount, upsertDeliveryCount},
 		{&st.putDue, upsertDue}, {&st.deleteDue, removeDue}, {&st.putMark, storeMark},
+		{&st.reward, insertReward}, {&st.getReward, selectReward}, {&st.changeReward, changeReward}, {&st.line, insertLine},
+		{&st.balance, upsertBalance}, {&st.getCounter, selectCounter}, {&st.putCounter, upsertCounter},
+		{&st.getLast, selectLast}, {&st.putLast, upsertLast},
 		{&st.begin, "BEGIN IMMEDIATE"}, {&st.commit, "COMMIT"}, {&st.rollback, "ROLLBACK"},
 	} {
 		var err error
@@ -135,7 +150,7 @@ func (st *statements) Close() {
 		one.Close()
 	}
 	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.putDue, st.deleteDue, st.putMark, st.begin, st.commit,
-		st.rollback} {
+		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.balance, st.getCounter, st.putCounter, st.getLast, st.putLast} {
 		one.Close()
 	}
 }
@@ -149,11 +164,12 @@ func (st *statements) forget(bucket uint32) {
 }
 
 // createBucket makes the tables of a new bucket and lists it.
-func createBucket(w *writer, number uint32, now time.Time) error {
+func createBucket(w *writer, number uint32, life carom.Incarnation, now time.Time) error {
 	if err := w.script(strings.ReplaceAll(bucketSchema, "{n}", fmt.Sprint(number))); err != nil {
 		return err
 	}
-	return w.exec(`INSERT INTO buckets (bucket, version, opened_at) VALUES (?, ?, ?)`, int64(number), int64(bucketVersion), now.UnixMilli())
+	return w.exec(`INSERT INTO buckets (bucket, version, opened_at, life) VALUES (?, ?, ?, ?)`, int64(number), int64(bucketVersion),
+		now.UnixMilli(), int64(life))
 }
 
 // rotate closes the open bucket and opens the next when it is full or old enough. A clock that jumped back opens none:
@@ -172,7 +188,7 @@ func (s *Store) rotate(now time.Time) error {
 			now.UnixMilli(), b.lastAt.UnixMilli(), int64(b.seq), int64(b.number)); err != nil {
 			return err
 		}
-		if err := createBucket(s.w, next, now); err != nil {
+		if err := createBucket(s.w, next, s.inc, now); err != nil {
 			return err
 		}
 		event, refused, err = s.w.prepareBucket(next) // before the commit, after which nothing may fail
@@ -184,10 +200,10 @@ func (s *Store) rotate(now time.Time) error {
 	}
 	s.st.use(event, refused)
 	s.replaceClosed(func(list []*closedBucket) []*closedBucket {
-		return append(list, &closedBucket{number: b.number, lastAt: b.lastAt, events: int(b.seq), keys: b.keys})
+		return append(list, &closedBucket{number: b.number, lastAt: b.lastAt, events: int(b.seq), life: b.life, keys: b.keys})
 	})
 	s.searchMu.Lock()
-	s.open = &openBucket{number: next, openedAt: now, lastAt: now, keys: newOpenKeys(s.opts.BucketEvents)}
+	s.open = &openBucket{number: next, openedAt: now, lastAt: now, keys: newOpenKeys(s.opts.BucketEvents), life: s.inc}
 	s.searchMu.Unlock()
 	select {
 	case s.sealed <- struct{}{}:
@@ -210,12 +226,13 @@ func (s *Store) replaceClosed(change func([]*closedBucket) []*closedBucket) {
 func (s *Store) seal() {
 	s.houseMu.Lock()
 	defer s.houseMu.Unlock()
+	s.sealSegments()
 	for _, b := range *s.closed.Load() {
 		if b.index != nil {
 			continue
 		}
 		began := time.Now()
-		index, err := s.buildAndOpen(b.number, b.keys)
+		index, err := buildAndOpen(indexPath(s.dir, b.number), b.number, b.keys)
 		if err != nil {
 			s.log.Error("cannot build the index of a closed bucket; its keys stay in memory, will try again", "bucket", b.number, "error", err)
 			return
@@ -234,11 +251,39 @@ func (s *Store) seal() {
 	}
 }
 
-func (s *Store) buildAndOpen(bucket uint32, keys *openKeys) (*index, error) {
-	if err := buildIndex(s.dir, bucket, keys); err != nil {
+func buildAndOpen(path string, number uint32, keys *openKeys) (*index, error) {
+	if err := buildIndex(path, number, keys); err != nil {
 		return nil, err
 	}
-	return openIndex(s.dir, bucket)
+	return openIndex(path, number)
+}
+
+// lifeOf is the life in which the ids of a bucket were given out; 0 for a bucket that is forgotten. The committer's goroutine
+// and those that hold no lock may ask.
+func (s *Store) lifeOf(number uint32) carom.Incarnation {
+	s.searchMu.RLock()
+	open, life := s.open.number, s.open.life
+	s.searchMu.RUnlock()
+	if number == open {
+		return life
+	}
+	for _, b := range *s.closed.Load() {
+		if b.number == number {
+			return b.life
+		}
+	}
+	return 0
+}
+
+// isOurs says whether an id of the given life can name a row of the bucket.
+func (s *Store) isOurs(inc carom.Incarnation, bucket uint32) bool {
+	life := s.lifeOf(bucket)
+	return life == inc || life == 0
+}
+
+// eventID is the id of the event at ref.
+func (s *Store) eventID(ref carom.Ref) carom.EventID {
+	return carom.NewEventID(s.lifeOf(ref.Bucket), ref)
 }
 
 // bucketExists says whether the bucket's tables are there and not being dropped.

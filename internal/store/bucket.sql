@@ -30,7 +30,10 @@ CREATE TABLE events_{n} (
   body         BLOB,
   client       TEXT NOT NULL,
   user_id      TEXT NOT NULL,
-  also         BLOB           -- a second key of 128 bits that makes others copies of it; NULL: none
+  also         BLOB,          -- a second key of 128 bits that makes others copies of it; NULL: none
+  view         TEXT NOT NULL, -- id of a view that was opened or whose ymid repeats; empty: (source, zone, ymid) names it
+  decided      TEXT NOT NULL,    -- JSON: what became of the rules that count it; empty: none does
+  origin       TEXT NOT NULL     -- id of what was reprocessed to make it; empty: nothing was
 );
 
 CREATE TABLE outcomes_{n} (

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"time"
@@ -32,16 +33,22 @@ type batch struct {
 	controls []*controlOp
 	flush    bool // the gathered counts and samples of unverified ones go with it
 
-	undo     []undoFirst // dedupe keys that this batch claimed, to be given back if it fails
-	undoSeq  uint32
-	undoRef  uint32
-	undoLast time.Time
+	rewards []*rewardRow // that this batch made
+
+	undo          []undoFirst // keys that this batch claimed, to be given back if it fails
+	undoReversals [][16]byte
+	undoJoins     []undoJoin
+	undoReward    int64
+	undoSeq       uint32
+	undoRef       uint32
+	undoLast      time.Time
 }
 
 type undoFirst struct {
-	sum [16]byte
-	old first
-	had bool
+	keys *keyTable
+	sum  [16]byte
+	old  first
+	had  bool
 }
 
 // control runs f inside the committer's next transaction and waits for its commit. If f fails, only its own changes are
@@ -136,12 +143,16 @@ func (b *batch) empty() bool {
 // commitBatch writes the batch in one transaction. When it fails, nothing of it is in the database or in memory.
 func (s *Store) commitBatch(b *batch) error {
 	now := s.opts.Clock()
-	if err := s.rotate(now); err != nil {
+	if err := errors.Join(s.rotate(now), s.rotateSegment()); err != nil {
 		s.stats.Failed.Add(1)
 		return err
 	}
 	b.undo, b.undoSeq, b.undoRef, b.undoLast = b.undo[:0], s.open.seq, s.open.refusedSeq, s.open.lastAt
+	b.undoReversals, b.undoJoins, b.undoReward = b.undoReversals[:0], b.undoJoins[:0], s.rewards.newest
+	clear(b.rewards)
+	b.rewards = b.rewards[:0]
 	s.counts.reset()
+	s.tallies.reset()
 	controlErrs, err := s.writeBatch(b, now)
 	if err == nil {
 		err = s.st.commit.exec()
@@ -199,6 +210,9 @@ func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
 			return nil, err
 		}
 	}
+	if err := s.tallies.write(s.st); err != nil {
+		return nil, err
+	}
 	if err := s.counts.write(s.st); err != nil {
 		return nil, err
 	}
@@ -228,8 +242,15 @@ func (s *Store) runControls(b *batch) ([]error, error) {
 // rollBackMemory gives back what the failed batch claimed.
 func (s *Store) rollBackMemory(b *batch) {
 	for _, u := range slices.Backward(b.undo) {
-		s.open.keys.firsts.takeBack(u.sum, u.old, u.had)
+		u.keys.takeBack(u.sum, u.old, u.had)
 	}
+	for _, sum := range b.undoReversals {
+		delete(s.reversals, sum)
+	}
+	for _, u := range slices.Backward(b.undoJoins) {
+		s.recent.takeBack(u)
+	}
+	s.rewards.newest = b.undoReward
 	s.open.seq, s.open.refusedSeq, s.open.lastAt = b.undoSeq, b.undoRef, b.undoLast
 	s.unverified.giveBack()
 }
@@ -250,6 +271,9 @@ func (s *Store) applyMemory(b *batch) {
 				s.stats.Duplicates.Add(1)
 			}
 		}
+	}
+	for _, r := range b.rewards {
+		r.addSearch(s.rewards.open.keys, uint32(r.no-s.rewards.open.first+1))
 	}
 	s.searchMu.Unlock()
 	for _, op := range b.results {

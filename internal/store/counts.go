@@ -67,6 +67,15 @@ func (c *counts) other(app, source, outcome string, now time.Time, n int64) {
 	c.received[d] = t
 }
 
+// reward counts what became of a rule.
+func (c *counts) reward(ev *carom.Event, d *carom.Decided) {
+	outcome := carom.OutcomeReward + string(d.State) + ":"
+	if d.Reason != "" {
+		outcome += string(d.Reason) + ":"
+	}
+	c.other(ev.App, ev.Source, outcome+d.Rule, ev.At, 1)
+}
+
 func (c *counts) delivery(endpoint int, outcome string, now time.Time) {
 	c.deliveries[deliveryDims{minute: now.Unix() / 60, endpoint: endpoint, outcome: outcome}]++
 }

@@ -107,7 +107,7 @@ func TestFullDiskTakesNothingAndLosesNothing(t *testing.T) {
 	s.Accept(b, copied)
 	for _, sub := range []*carom.Submission{b, copied} {
 		wantUnavailable(t, "Accept", sub.Err)
-		if sub.Receipt != (carom.Receipt{}) || sub.Event.ID != "" {
+		if sub.Receipt.ID != "" || sub.Receipt.Ticket != 0 || sub.Event.ID != "" {
 			t.Errorf("receipt %+v, event id %q after a failed commit, want neither", sub.Receipt, sub.Event.ID)
 		}
 	}

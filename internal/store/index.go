@@ -20,8 +20,8 @@ import (
 )
 
 // An index file answers, for one closed bucket, which event first carried a dedupe key and which events carry a search
-// key. It is built once, in the background, by sorting; keeping such an index up to date row by row costs ten times more
-// (docs/decisions/0001-engine.md). It is a cache of the bucket's rows: lost or damaged, it is built again.
+// key; for one full segment of rewards, which reward a view or a transaction has earned. It is built once, in the background, by sorting; keeping such an index up to date row by row costs ten times more
+// (docs/decisions/0001-engine.md). It is a cache of the rows: lost or damaged, it is built again.
 //
 // Layout, little-endian: a header (magic, version, counts, lengths, CRC-32C of header and filter), the membership filter over the
 // first 64 bits of each dedupe key, the dedupe records sorted by key (16 bytes sum, 4 seq, 4 at, 4 check), the search keys
@@ -53,7 +53,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 type indexHeader struct {
 	Magic   [8]byte
 	Version uint32
-	Bucket  uint32
+	Number  uint32 // of the bucket or segment
 	Filter  uint64 // bytes
 	Sum     uint32 // CRC-32C of the header, this being 0, and the filter
 	_       uint32
@@ -75,20 +75,25 @@ func indexPath(dir string, bucket uint32) string {
 	return filepath.Join(dir, fmt.Sprintf("index_%d", bucket))
 }
 
-// buildIndex writes the index of a bucket whose keys no longer change, synced and renamed into place.
-func buildIndex(dir string, bucket uint32, keys *openKeys) error {
+// segmentPath is where the index of a segment of rewards lies.
+func segmentPath(dir string, segment uint32) string {
+	return filepath.Join(dir, fmt.Sprintf("rewards_%d", segment))
+}
+
+// buildIndex writes the index of a bucket or segment whose keys no longer change, synced and renamed into place.
+func buildIndex(path string, number uint32, keys *openKeys) error {
 	order := keys.firsts.sorted()
 	filter, err := buildFilter(&keys.firsts, order)
 	if err != nil {
-		return fmt.Errorf("build filter of bucket %d: %w", bucket, err)
+		return fmt.Errorf("build filter of %s: %w", filepath.Base(path), err)
 	}
-	h := indexHeader{Version: indexVersion, Bucket: bucket, Filter: uint64(len(filter)), Firsts: uint64(len(order))}
+	h := indexHeader{Version: indexVersion, Number: number, Filter: uint64(len(filter)), Firsts: uint64(len(order))}
 	copy(h.Magic[:], indexMagic)
 	for i := range keys.search {
 		h.Search[i] = uint64(keys.search[i].len())
 	}
 	h.Sum = h.checksum(filter)
-	return writeSynced(indexPath(dir, bucket), func(w io.Writer) error {
+	return writeSynced(path, func(w io.Writer) error {
 		if err := binary.Write(w, binary.LittleEndian, h); err != nil {
 			return err
 		}
@@ -146,21 +151,21 @@ func filterKey(sum [16]byte) uint64 { return binary.BigEndian.Uint64(sum[:8]) }
 
 var errBadIndex = errors.New("the index file is damaged or of another version")
 
-// openIndex opens the index file of a bucket. It returns an error that wraps os.ErrNotExist or errBadIndex when there is none to use.
-func openIndex(dir string, bucket uint32) (*index, error) {
-	f, err := os.Open(indexPath(dir, bucket))
+// openIndex opens the index file of a bucket or segment. It returns an error that wraps os.ErrNotExist or errBadIndex when there is none to use.
+func openIndex(path string, number uint32) (*index, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	x, err := readIndex(f, bucket)
+	x, err := readIndex(f, number)
 	if err != nil {
 		_ = f.Close() // the first error says more
-		return nil, fmt.Errorf("index of bucket %d: %w", bucket, err)
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return x, nil
 }
 
-func readIndex(f *os.File, bucket uint32) (*index, error) {
+func readIndex(f *os.File, number uint32) (*index, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -173,7 +178,7 @@ func readIndex(f *os.File, bucket uint32) (*index, error) {
 	if err := binary.Read(io.NewSectionReader(f, 0, size), binary.LittleEndian, &h); err != nil {
 		return nil, err
 	}
-	if string(h.Magic[:]) != indexMagic || h.Version != indexVersion || h.Bucket != bucket {
+	if string(h.Magic[:]) != indexMagic || h.Version != indexVersion || h.Number != number {
 		return nil, errBadIndex
 	}
 	x := &index{file: f}
@@ -242,7 +247,7 @@ func (x *index) first(sum [16]byte) (first, bool, error) {
 			b = make([]byte, n)
 		}
 		if _, err := x.file.ReadAt(b, x.firsts.off+int64(from)*firstBytes); err != nil {
-			return first{}, false, fmt.Errorf("read the index of a closed bucket: %w", err)
+			return first{}, false, fmt.Errorf("read an index file: %w", err)
 		}
 		i, found := sort.Find(to-from, func(i int) int { return bytes.Compare(sum[:], record(b, i)[:16]) })
 		switch {
@@ -270,7 +275,7 @@ func (x *index) find(kind int, value string, before uint32, limit int) ([]uint32
 	}
 	read := func(b []byte, i int) error {
 		if _, err := x.file.ReadAt(b, keys.off+int64(i)*8); err != nil {
-			return fmt.Errorf("read the index of a closed bucket: %w", err)
+			return fmt.Errorf("read an index file: %w", err)
 		}
 		return nil
 	}

@@ -30,10 +30,10 @@ func TestIndexFindsEveryKey(t *testing.T) {
 				want[sum] = first{seq: uint32(i + 1), at: r.Uint32(), check: r.Uint32()}
 				keys.firsts.put(sum, want[sum])
 			}
-			if err := buildIndex(dir, 1, keys); err != nil {
+			if err := buildIndex(indexPath(dir, 1), 1, keys); err != nil {
 				t.Fatal(err)
 			}
-			x, err := openIndex(dir, 1)
+			x, err := openIndex(indexPath(dir, 1), 1)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,7 +18,7 @@ func (s *Store) Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Re
 	before := carom.Ref{Bucket: math.MaxUint32}
 	if f.Before != "" {
 		inc, ref, err := f.Before.Place()
-		if err != nil || inc != s.inc {
+		if err != nil || !s.isOurs(inc, ref.Bucket) {
 			return nil, fmt.Errorf("before: %w", carom.Invalid("before", "%q is not the id of a refused postback of this data folder", f.Before))
 		}
 		before = ref
@@ -66,7 +66,7 @@ func (s *Store) bucketRefused(ctx context.Context, bucket uint32, f carom.Refuse
 			&r.ContentType, &headers, &r.Body, &client); err != nil {
 			return nil, translate(err)
 		}
-		v.ID = carom.NewReceivedID(s.inc, carom.Ref{Bucket: bucket, Seq: seq})
+		v.ID = carom.NewReceivedID(s.lifeOf(bucket), carom.Ref{Bucket: bucket, Seq: seq})
 		r.At, r.Client = time.UnixMilli(at).UTC(), parseClient(client)
 		if r.Header, err = parseFields(headers); err != nil {
 			return nil, err
@@ -135,8 +135,8 @@ func (s *Store) Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count,
 	}
 	from, to := minutes(f)
 	rows, err := s.r.QueryContext(ctx, `SELECT `+strings.Join(columns, ", ")+`, sum(n), sum(price_units), sum(price_nanos) FROM counts
-		WHERE minute >= ?1 AND minute < ?2 AND (?3 = '' OR app = ?3) AND (?4 = '' OR source = ?4)
-		GROUP BY `+strings.Join(groups, ", ")+` ORDER BY 1, 2, 3, 4, 5, 6, 7, 8`, from, to, f.App, f.Source)
+		WHERE minute >= ?1 AND minute < ?2 AND (?3 = '' OR app = ?3) AND (?4 = '' OR source = ?4) AND (outcome LIKE 'reward:%') = ?5
+		GROUP BY `+strings.Join(groups, ", ")+` ORDER BY 1, 2, 3, 4, 5, 6, 7, 8`, from, to, f.App, f.Source, f.Rewards)
 	if err != nil {
 		return nil, translate(err)
 	}

@@ -46,7 +46,7 @@ func TestKeyTableAgreesWithAMap(t *testing.T) {
 				if f, ok := want[sum]; ok != had || f != old {
 					t.Fatalf("seed %d: put returned %v, %v, want %v, %v", seed, old, had, f, ok)
 				}
-				undo = append(undo, undoFirst{sum, old, had})
+				undo = append(undo, undoFirst{&table, sum, old, had})
 				want[sum] = f
 			}
 			check()

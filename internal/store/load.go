@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +23,16 @@ func (s *Store) load() error {
 		return err
 	}
 	if err := s.loadBuckets(now); err != nil {
+		return err
+	}
+	if err := s.loadSegments(); err != nil {
+		return err
+	}
+	s.removeStrays()
+	if err := s.loadReversals(); err != nil {
+		return err
+	}
+	if err := s.loadViews(); err != nil {
 		return err
 	}
 	if err := s.prepareStatements(); err != nil {
@@ -40,6 +49,9 @@ func (s *Store) load() error {
 		return err
 	}
 	s.noteWindows(objects.Sources)
+	if err := s.loadRecent(now); err != nil {
+		return err
+	}
 	return s.recover(now)
 }
 
@@ -67,13 +79,14 @@ func (s *Store) loadBuckets(now time.Time) error {
 		events       int
 		closed       bool
 		state        bucketState
+		life         carom.Incarnation
 	}
 	var rows []row
-	if err := s.w.query(`SELECT bucket, opened_at, closed_at, last_at, events, dropped FROM buckets ORDER BY bucket`,
+	if err := s.w.query(`SELECT bucket, opened_at, closed_at, last_at, events, dropped, life FROM buckets ORDER BY bucket`,
 		func(v []driver.Value) error {
 			rows = append(rows, row{
 				number: uint32(v[0].(int64)), opened: time.UnixMilli(v[1].(int64)).UTC(), closed: v[2].(int64) != 0,
-				last: time.UnixMilli(v[3].(int64)).UTC(), events: int(v[4].(int64)), state: bucketState(v[5].(int64)),
+				last: time.UnixMilli(v[3].(int64)).UTC(), events: int(v[4].(int64)), state: bucketState(v[5].(int64)), life: carom.Incarnation(v[6].(int64)),
 			})
 			return nil
 		}); err != nil {
@@ -86,25 +99,24 @@ func (s *Store) loadBuckets(now time.Time) error {
 			return err
 		}
 		next += uint32(last)
-		if err := s.w.tx(func() error { return createBucket(s.w, next, now) }); err != nil {
+		if err := s.w.tx(func() error { return createBucket(s.w, next, s.inc, now) }); err != nil {
 			return err
 		}
-		rows = append(rows, row{number: next, opened: now, last: now})
+		rows = append(rows, row{number: next, opened: now, last: now, life: s.inc})
 	}
 	for _, r := range rows {
 		if !r.closed {
-			if err := s.loadOpenBucket(r.number, r.opened); err != nil {
+			if err := s.loadOpenBucket(r.number, r.opened, r.life); err != nil {
 				return err
 			}
 			continue
 		}
-		b := &closedBucket{number: r.number, lastAt: r.last, events: r.events, state: r.state}
+		b := &closedBucket{number: r.number, lastAt: r.last, events: r.events, state: r.state, life: r.life}
 		if err := s.loadIndex(b); err != nil {
 			return err
 		}
 		s.replaceClosed(func(list []*closedBucket) []*closedBucket { return append(list, b) })
 	}
-	s.removeStrays()
 	s.recovered.Buckets = len(rows)
 	s.recovered.Events = int(s.open.seq)
 	return nil
@@ -116,12 +128,15 @@ func (s *Store) removeStrays() {
 	for _, b := range *s.closed.Load() {
 		wanted[filepath.Base(indexPath(s.dir, b.number))] = true
 	}
+	for _, seg := range *s.rewards.closed.Load() {
+		wanted[filepath.Base(segmentPath(s.dir, seg.number))] = true
+	}
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return // what could not be listed only takes space
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "index_") && !wanted[e.Name()] {
+		if (strings.HasPrefix(e.Name(), "index_") || strings.HasPrefix(e.Name(), "rewards_")) && !wanted[e.Name()] {
 			_ = os.Remove(filepath.Join(s.dir, e.Name())) // it only takes space
 		}
 	}
@@ -130,7 +145,7 @@ func (s *Store) removeStrays() {
 // loadIndex opens the bucket's index, building it anew when it is missing or damaged.
 func (s *Store) loadIndex(b *closedBucket) error {
 	var err error
-	if b.index, err = openIndex(s.dir, b.number); err == nil {
+	if b.index, err = openIndex(indexPath(s.dir, b.number), b.number); err == nil {
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBadIndex) {
@@ -146,14 +161,14 @@ func (s *Store) loadIndex(b *closedBucket) error {
 	if err != nil {
 		return err
 	}
-	if b.index, err = s.buildAndOpen(b.number, keys); err != nil { // the disk may be full
+	if b.index, err = buildAndOpen(indexPath(s.dir, b.number), b.number, keys); err != nil { // the disk may be full
 		s.log.Error("cannot build the index of a closed bucket; its keys stay in memory, will try again", "bucket", b.number, "error", err)
 		b.keys = keys
 	}
 	return nil
 }
 
-func (s *Store) loadOpenBucket(number uint32, opened time.Time) error {
+func (s *Store) loadOpenBucket(number uint32, opened time.Time, life carom.Incarnation) error {
 	keys, seq, last, err := s.scanKeys(number, s.opts.BucketEvents)
 	if err != nil {
 		return err
@@ -165,7 +180,7 @@ func (s *Store) loadOpenBucket(number uint32, opened time.Time) error {
 	if last.Before(opened) {
 		last = opened
 	}
-	s.open = &openBucket{number: number, openedAt: opened, seq: seq, refusedSeq: uint32(refused), lastAt: last, keys: keys}
+	s.open = &openBucket{number: number, openedAt: opened, seq: seq, refusedSeq: uint32(refused), lastAt: last, keys: keys, life: life}
 	return nil
 }
 
@@ -264,18 +279,18 @@ func (s *Store) recoverBucket(number, from uint32, now time.Time) error {
 	}
 	return s.w.query(fmt.Sprintf(`SELECT seq, at, endpoints FROM events_%d WHERE seq >= ? AND endpoints <> '' ORDER BY seq`, number), func(v []driver.Value) error {
 		seq, at := v[0].(int64), v[1].(int64)
-		for ordinal, text := range strings.Fields(v[2].(string)) {
+		targets, err := parseTargets(v[2].(string))
+		if err != nil {
+			return fmt.Errorf("event %d of bucket %d: %w", seq, number, err)
+		}
+		for ordinal, t := range targets {
 			key := seq<<10 | int64(ordinal)
-			if outcomes[key].ended || due[key] {
+			if t.endpoint < 0 || outcomes[key].ended || due[key] {
 				continue
-			}
-			endpoint, err := strconv.Atoi(text)
-			if err != nil {
-				return fmt.Errorf("event %d of bucket %d: endpoints %q: %w", seq, number, v[2], err)
 			}
 			s.recovered.Pending++
 			event := carom.Ref{Bucket: number, Seq: uint32(seq)}.Uint64()
-			if err := s.st.putDue.exec(int64(endpoint), int64(event), int64(ordinal), now.UnixMilli(), now.UnixMilli(), at,
+			if err := s.st.putDue.exec(int64(t.endpoint), int64(event), int64(ordinal), now.UnixMilli(), now.UnixMilli(), at,
 				int64(outcomes[key].attempt), int64(outcomes[key].attempt), int64(0)); err != nil {
 				return err
 			}

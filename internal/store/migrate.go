@@ -18,13 +18,16 @@ var bucketSchema string
 
 // bucketVersion numbers the schema of buckets' tables. Older buckets are brought up to it when the folder opens, by columns
 // that SQLite adds without touching a row.
-const bucketVersion = 2
+const bucketVersion = 3
 
 // bucketSteps are what brings a bucket from one version to the next, {n} being its number.
 func bucketSteps() map[int64]string {
 	return map[int64]string{
 		1: `ALTER TABLE events_{n} ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
 		ALTER TABLE events_{n} ADD COLUMN also BLOB`,
+		2: `ALTER TABLE events_{n} ADD COLUMN view TEXT NOT NULL DEFAULT '';
+		ALTER TABLE events_{n} ADD COLUMN decided TEXT NOT NULL DEFAULT '';
+		ALTER TABLE events_{n} ADD COLUMN origin TEXT NOT NULL DEFAULT ''`,
 	}
 }
 

@@ -17,10 +17,13 @@ func TestBucketsOfAnOlderVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, statement := range []string{
-		"ALTER TABLE events_1 DROP COLUMN user_id", "ALTER TABLE events_1 DROP COLUMN also",
-		"ALTER TABLE events_2 DROP COLUMN user_id", "ALTER TABLE events_2 DROP COLUMN also", "UPDATE buckets SET version = 1",
-	} {
+	statements := []string{"UPDATE buckets SET version = 1"}
+	for _, column := range []string{"user_id", "also", "view", "decided", "origin"} {
+		for _, bucket := range []string{"1", "2"} {
+			statements = append(statements, "ALTER TABLE events_"+bucket+" DROP COLUMN "+column)
+		}
+	}
+	for _, statement := range statements {
 		if err := w.exec(statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"carom"
@@ -15,6 +16,12 @@ import (
 type storedEndpoint struct {
 	carom.Endpoint
 	SigningSecrets []storedSecret `json:"signing_secrets,omitempty"`
+}
+
+// storedApp is how an app is kept, likewise.
+type storedApp struct {
+	carom.App
+	BotToken string `json:"bot_token,omitempty"`
 }
 
 // storedSource is how a source is kept, likewise.
@@ -78,7 +85,13 @@ func addObject(o *carom.Objects, kind string, body []byte) error {
 	case kindPublisher:
 		return appendJSON(&o.Publishers, body)
 	case kindApp:
-		return appendJSON(&o.Apps, body)
+		var a storedApp
+		if err := json.Unmarshal(body, &a); err != nil {
+			return err
+		}
+		a.App.BotToken = carom.Masked(a.BotToken)
+		o.Apps = append(o.Apps, a.App)
+		return nil
 	case kindRule:
 		return appendJSON(&o.Rules, body)
 	case kindSource:
@@ -135,7 +148,7 @@ func (s *Store) SetObjects(ctx context.Context, o carom.Objects) (carom.Objects,
 			}
 		}
 		for _, a := range o.Apps {
-			if err := put(kindApp, a.Name, a); err != nil {
+			if err := put(kindApp, a.Name, storedApp{a, string(a.BotToken)}); err != nil {
 				return err
 			}
 		}
@@ -217,11 +230,13 @@ func (s *Store) endpointNames(ctx context.Context) (map[int]string, error) {
 
 // noteWindows remembers the longest dedupe window, for which indexes outlive their buckets' rows.
 func (s *Store) noteWindows(sources []carom.Source) {
-	var longest time.Duration
+	var longest, repeats time.Duration
 	for _, src := range sources {
 		longest = max(longest, src.WithDefaults().DedupeWindow, src.WithDefaults().RepeatWindow)
+		repeats = max(repeats, src.WithDefaults().RepeatWindow)
 	}
 	s.windows.Store(int64(longest))
+	s.repeats.Store(int64(repeats))
 }
 
 func (s *Store) longestWindow() time.Duration {
@@ -239,10 +254,11 @@ func (s *Store) Resend(ctx context.Context, id carom.DeliveryID) (endpoint int, 
 	if err != nil {
 		return 0, err
 	}
-	if ordinal >= len(story.Deliveries) {
+	i := slices.IndexFunc(story.Deliveries, func(d carom.DeliveryStory) bool { return d.ID == id })
+	if i < 0 {
 		return 0, fmt.Errorf("the event has no delivery %s: %w", id, carom.ErrNotFound)
 	}
-	d := story.Deliveries[ordinal]
+	d := story.Deliveries[i]
 	if d.State == carom.Pending {
 		return 0, fmt.Errorf("delivery %s is still pending: %w", id, carom.ErrConflict)
 	}

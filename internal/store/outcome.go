@@ -162,7 +162,7 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 			continue
 		}
 		ref := carom.RefOf(row.event)
-		ev, _, err := s.eventAt(ctx, s.lanes, ref)
+		ev, targets, err := s.eventAt(ctx, s.lanes, ref)
 		if errors.Is(err, carom.ErrNotFound) { // its bucket is gone: so is the delivery
 			s.claims.take(c.Endpoint, claimKey{row.event, row.ordinal}) // until that is committed
 			gone := &resultOp{ref: ref, delivery: carom.Delivery{Endpoint: c.Endpoint, Ordinal: row.ordinal}, gone: true}
@@ -174,9 +174,13 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 		if err != nil {
 			return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
 		}
+		reward, err := s.owed(ctx, s.lanes, ev, targets, row.ordinal)
+		if err != nil {
+			return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
+		}
 		s.claims.take(c.Endpoint, claimKey{row.event, row.ordinal})
 		out = append(out, &carom.Delivery{
-			ID: carom.NewDeliveryID(s.inc, ref, row.ordinal), Event: ev, Endpoint: c.Endpoint, Ordinal: row.ordinal,
+			ID: carom.NewDeliveryID(s.lifeOf(ref.Bucket), ref, row.ordinal), Event: ev, Reward: reward, Endpoint: c.Endpoint, Ordinal: row.ordinal,
 			Attempts: row.attempts, Step: row.step, Since: time.UnixMilli(row.since).UTC(),
 		})
 	}

@@ -19,7 +19,7 @@ import (
 const userColumn = `iif(telegram_id = '', user_id, telegram_id)`
 
 const eventColumns = `seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var, telegram_id, price,
-	external_id, fields, flags, held, strength, endpoints, method, path, query, content_type, headers, body, client, user_id`
+	external_id, fields, flags, held, strength, endpoints, method, path, query, content_type, headers, body, client, user_id, view, decided, origin`
 
 // scanEvent reads a row of eventColumns. The second result is the numbers of its endpoints.
 func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event, string, error) {
@@ -28,14 +28,14 @@ func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event,
 	var at int64
 	var price sql.NullInt64
 	var fields, headers sql.NullString
-	var endpoints, client string
+	var endpoints, client, decided string
 	r := &ev.Received
 	if err := scan(&seq, &at, &ev.App, &ev.Source, &ev.Network, &ev.Type, &ev.Value, &ev.YMID, &ev.ZoneID, &ev.SubZoneID, &ev.RequestVar,
 		&ev.TelegramID, &price, &ev.ExternalID, &fields, &ev.Flags, &ev.Held, &ev.Strength, &endpoints, &r.Method, &r.Path, &r.RawQuery,
-		&r.ContentType, &headers, &r.Body, &client, &ev.UserID); err != nil {
+		&r.ContentType, &headers, &r.Body, &client, &ev.UserID, &ev.View, &decided, &ev.Origin); err != nil {
 		return nil, "", translate(err)
 	}
-	ev.ID = carom.NewEventID(s.inc, carom.Ref{Bucket: bucket, Seq: seq})
+	ev.ID = s.eventID(carom.Ref{Bucket: bucket, Seq: seq})
 	ev.At = time.UnixMilli(at).UTC()
 	ev.Price = carom.Price{Nanos: carom.Nanos(price.Int64), Set: price.Valid}
 	r.At = ev.At
@@ -44,6 +44,9 @@ func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event,
 		return nil, "", err
 	}
 	if r.Header, err = parseFields(headers); err != nil {
+		return nil, "", err
+	}
+	if ev.Decided, err = parseDecided(decided); err != nil {
 		return nil, "", err
 	}
 	r.Client = parseClient(client)
@@ -130,7 +133,7 @@ func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event
 	before := carom.Ref{Bucket: math.MaxUint32}
 	if f.Before != "" {
 		inc, ref, err := f.Before.Place()
-		if err != nil || inc != s.inc {
+		if err != nil || !s.isOurs(inc, ref.Bucket) {
 			return nil, fmt.Errorf("before: %w", carom.Invalid("before", "%q is not the id of an event of this data folder", f.Before))
 		}
 		before = ref
@@ -139,6 +142,9 @@ func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event
 	for _, bucket := range s.readableBuckets() {
 		if bucket > before.Bucket {
 			continue
+		}
+		if s.endedBefore(bucket, f.Since) {
+			break
 		}
 		end := uint32(1<<searchSeqBits - 1)
 		if bucket == before.Bucket {
@@ -156,6 +162,16 @@ func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event
 		}
 	}
 	return out, nil
+}
+
+// endedBefore says whether all of the bucket's events were received before since.
+func (s *Store) endedBefore(bucket uint32, since time.Time) bool {
+	for _, b := range *s.closed.Load() {
+		if b.number == bucket {
+			return b.lastAt.Before(since)
+		}
+	}
+	return false
 }
 
 func pageSize(n int) int {
@@ -186,6 +202,9 @@ func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFi
 			where = append(where, column+" = ?")
 			args = append(args, value)
 		}
+	}
+	if !f.Since.IsZero() {
+		where, args = append(where, "at >= ?"), append(args, f.Since.UnixMilli())
 	}
 	kind, value, indexed := searchKind(f)
 	if !indexed {
@@ -266,7 +285,7 @@ func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, erro
 	if err != nil {
 		return nil, err
 	}
-	if inc != s.inc {
+	if !s.isOurs(inc, ref.Bucket) {
 		return nil, fmt.Errorf("event %s is of another data folder: %w", id, carom.ErrNotFound)
 	}
 	ev, endpoints, err := s.eventAt(ctx, s.r, ref)
@@ -278,18 +297,36 @@ func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, erro
 	if err != nil {
 		return nil, err
 	}
-	for ordinal, text := range strings.Fields(endpoints) {
-		no, err := strconv.Atoi(text)
-		if err != nil {
-			return nil, fmt.Errorf("event %s: endpoints %q: %w", id, endpoints, err)
+	for _, d := range ev.Decided {
+		if d.Reward == nil {
+			continue
 		}
-		d, err := s.deliveryStory(ctx, ref, no, ordinal)
+		if r, _, err := s.Reward(ctx, d.Reward.ID); err == nil {
+			*d.Reward = *r
+		} else if !errors.Is(err, carom.ErrNotFound) {
+			return nil, fmt.Errorf("event %s: %w", id, err)
+		}
+	}
+	targets, err := parseTargets(endpoints)
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w", id, err)
+	}
+	for ordinal, t := range targets {
+		if t.endpoint < 0 {
+			continue
+		}
+		d, err := s.deliveryStory(ctx, ref, t.endpoint, ordinal)
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", id, err)
 		}
-		d.Endpoint = names[no]
+		d.Endpoint = names[t.endpoint]
 		if d.Endpoint == "" {
-			d.Endpoint = "#" + text
+			d.Endpoint = "#" + strconv.Itoa(t.endpoint)
+		}
+		if t.reward != 0 {
+			if r, err := rewardByNumber(ctx, s.r, t.reward); err == nil {
+				d.Reward = r.ID
+			}
 		}
 		story.Deliveries = append(story.Deliveries, *d)
 	}
@@ -297,7 +334,7 @@ func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, erro
 }
 
 func (s *Store) deliveryStory(ctx context.Context, ref carom.Ref, endpoint, ordinal int) (*carom.DeliveryStory, error) {
-	d := &carom.DeliveryStory{ID: carom.NewDeliveryID(s.inc, ref, ordinal), State: carom.Pending}
+	d := &carom.DeliveryStory{ID: carom.NewDeliveryID(s.lifeOf(ref.Bucket), ref, ordinal), State: carom.Pending}
 	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT id, at, took_us, state, due_at, reason, flags, method, url, sent, status, answer
 		FROM outcomes_%d WHERE id BETWEEN ? AND ? ORDER BY id`, ref.Bucket), outcomeID(ref.Seq, ordinal, 0), outcomeID(ref.Seq, ordinal, 1<<16-1))
 	if err != nil {

@@ -142,14 +142,19 @@ func (s *stmt) execCount(args ...driver.Value) (int64, error) {
 	return result.RowsAffected()
 }
 
-// query calls row for each row of the result, until it returns an error. dest is reused between rows.
+// query runs a statement that is not prepared, see [stmt.query].
 func (w *writer) query(query string, row func(dest []driver.Value) error, args ...driver.Value) error {
 	st, err := w.prepare(query)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	rows, err := st.st.(driver.StmtQueryContext).QueryContext(context.Background(), st.bind(args))
+	return st.query(row, args...)
+}
+
+// query calls row for each row of the result, until it returns an error. dest is reused between rows.
+func (s *stmt) query(row func(dest []driver.Value) error, args ...driver.Value) error {
+	rows, err := s.st.(driver.StmtQueryContext).QueryContext(context.Background(), s.bind(args))
 	if err != nil {
 		return translate(err)
 	}

@@ -36,10 +36,13 @@ type Options struct {
 	Retention           time.Duration // of events, their attempts, refused postbacks; 30 days
 	UnverifiedRetention time.Duration // of the unverified sample; 7 days
 	CountRetention      time.Duration // of counts; 400 days
+	SegmentRewards      int           // rewards whose keys share an index file; 500,000
 	MaxQueue            int           // submissions that may wait for a commit; 16,384
 	CacheMB             int           // page cache of the writing connection; 16
 	Clock               func() time.Time
-	Log                 *slog.Logger
+	// Decide says what becomes of a candidate; see internal/reward. Nil declines all.
+	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
+	Log    *slog.Logger
 
 	markEvery int // see markEvery; tests store it more often
 }
@@ -50,10 +53,17 @@ func (o Options) withDefaults() Options {
 	set(&o.Retention, 30*24*time.Hour)
 	set(&o.UnverifiedRetention, 7*24*time.Hour)
 	set(&o.CountRetention, 400*24*time.Hour)
+	set(&o.SegmentRewards, 500_000)
 	set(&o.MaxQueue, 16_384)
 	set(&o.CacheMB, 16)
 	set(&o.markEvery, markEvery)
 	o.BucketEvents = min(o.BucketEvents, MaxBucketEvents)
+	o.SegmentRewards = min(o.SegmentRewards, MaxBucketEvents)
+	if o.Decide == nil {
+		o.Decide = func(*carom.Candidate, *carom.RewardFacts) carom.Decision {
+			return carom.Decision{State: carom.RewardDeclined}
+		}
+	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -91,6 +101,10 @@ type Store struct {
 	open        *openBucket
 	st          *statements
 	counts      *counts
+	tallies     tallies
+	rewards     segments
+	reversals   map[[16]byte]struct{} // taken back before they earned anything
+	recent      recentViews
 	mark        mark
 	storedMark  uint64
 	unsavedMark int // commits since the mark was stored
@@ -106,6 +120,9 @@ type Store struct {
 	trouble   atomic.Pointer[carom.Trouble] // nil while commits succeed
 	finishLog atomic.Bool                   // the checkpointer asks the committer to carry over the last pages
 	windows   atomic.Int64                  // the longest dedupe window of any source, in nanoseconds
+	repeats   atomic.Int64                  // the longest repeat window of any source, likewise
+	ownYMIDs  sync.Map                      // names of the apps that have opened views with ymids of their own
+	viewSeal  carom.ViewSeal
 
 	apiKeys    atomic.Pointer[map[[32]byte]carom.APIKey]
 	unverified unverified
@@ -166,7 +183,7 @@ const databaseFile = "carom.db"
 // version, and carom.ErrUnavailable when it cannot be read or written.
 func Open(dir string, opts Options) (_ *Store, err error) {
 	began := time.Now()
-	s := &Store{dir: dir, opts: opts.withDefaults(), counts: newCounts(), sealed: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opts: opts.withDefaults(), counts: newCounts(), tallies: newTallies(), sealed: make(chan struct{}, 1)}
 	s.log = s.opts.Log
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
@@ -274,6 +291,13 @@ func (s *Store) closeAll() error {
 	for _, b := range closed {
 		if b.index != nil {
 			errs = append(errs, b.index.Close())
+		}
+	}
+	if segs := s.rewards.closed.Load(); segs != nil {
+		for _, seg := range *segs {
+			if seg.index != nil {
+				errs = append(errs, seg.index.Close())
+			}
 		}
 	}
 	if s.lock != nil {

@@ -1,0 +1,421 @@
+package store
+
+import (
+	"cmp"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"carom"
+)
+
+// tallies are what rewards add up to, as far as one batch knows it: read when they are first needed, written with its commit.
+// The committer owns them.
+type tallies struct {
+	counters map[carom.CounterKey]tallied[carom.Counter]
+	lasts    map[lastKey]tallied[time.Time]
+	balances map[account]sum
+}
+
+type tallied[T any] struct {
+	value   T
+	changed bool
+}
+
+type lastKey struct{ rule, user string }
+
+// account is a user's account in one currency.
+type account struct{ app, user, currency string }
+
+// sum is an exact sum of amounts: of whole units and of the billionths beyond them, so that neither overflows.
+type sum struct {
+	units, nanos int64
+	at           int64 // of the latest, in milliseconds
+}
+
+func newTallies() tallies {
+	return tallies{counters: map[carom.CounterKey]tallied[carom.Counter]{}, lasts: map[lastKey]tallied[time.Time]{}, balances: map[account]sum{}}
+}
+
+func (t *tallies) reset() {
+	clear(t.counters)
+	clear(t.lasts)
+	clear(t.balances)
+}
+
+// write puts the batch's tallies into the open transaction, in the order of their keys, which lie together then.
+func (t *tallies) write(st *statements) error {
+	for _, a := range sortedBy(t.balances, func(x, y account) int {
+		return cmp.Or(cmp.Compare(x.app, y.app), cmp.Compare(x.user, y.user), cmp.Compare(x.currency, y.currency))
+	}) {
+		s := t.balances[a]
+		if err := st.balance.exec(a.app, a.user, a.currency, s.units, s.nanos, s.at); err != nil {
+			return err
+		}
+	}
+	for _, k := range sortedBy(t.counters, func(x, y carom.CounterKey) int {
+		return cmp.Or(cmp.Compare(x.Scope, y.Scope), cmp.Compare(x.User, y.User), cmp.Compare(x.Day, y.Day))
+	}) {
+		if n := t.counters[k]; n.changed {
+			if err := st.putCounter.exec(k.Scope, k.User, int64(k.Day), n.value.Rewards, int64(n.value.Amount)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range sortedBy(t.lasts, func(x, y lastKey) int { return cmp.Or(cmp.Compare(x.rule, y.rule), cmp.Compare(x.user, y.user)) }) {
+		if last := t.lasts[k]; last.changed {
+			if err := st.putLast.exec(k.rule, k.user, last.value.UnixMilli()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sortedBy[K comparable, V any](m map[K]V, compare func(x, y K) int) []K {
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compare)
+	return keys
+}
+
+// decide settles, within the open transaction, which rewards the event earns and what it changes about earlier ones. It
+// leaves the decisions in the receipt and marks the targets that nothing is owed to.
+func (s *Store) decide(b *batch, sub *carom.Submission, ref carom.Ref) error {
+	if len(sub.Candidates) == 0 && sub.Change == (carom.RewardChange{}) && sub.View.Joins == 0 {
+		if sub.View.View != nil {
+			sub.Event.View = sub.View.View.ID
+		}
+		return nil
+	}
+	view := s.joinView(b, sub, ref)
+	for i := range sub.Candidates {
+		c := &sub.Candidates[i]
+		facts, err := s.facts(sub, c, view)
+		if err != nil {
+			return err
+		}
+		d := s.opts.Decide(c, &facts)
+		_, name := splitRule(c.Rule)
+		made := carom.Decided{Rule: name, State: d.State, Reason: d.Reason, Cap: d.Cap}
+		if d.State != carom.RewardDeclined {
+			r := s.earnedBy(sub, ref, view)
+			r.Rule, r.User, r.Currency, r.Amount = name, facts.User, c.Currency, d.Amount
+			r.State, r.Until, r.additional = d.State, d.Until, c.Additional
+			if err := s.makeReward(b, r); err != nil {
+				return err
+			}
+			s.raise(c, &d, facts.User)
+			made.Reward = &r.Reward
+		}
+		s.counts.reward(sub.Event, &made)
+		sub.Receipt.Decided = append(sub.Receipt.Decided, made)
+	}
+	for i := range sub.Targets {
+		if t := &sub.Targets[i]; t.Candidate > 0 {
+			t.Unowed = sub.Receipt.Decided[t.Candidate-1].State != carom.RewardGranted
+		}
+	}
+	return s.change(b, sub, ref)
+}
+
+func splitRule(id string) (app, name string) {
+	for i := range id {
+		if id[i] == '/' {
+			return id[:i], id[i+1:]
+		}
+	}
+	return "", id
+}
+
+// earnedBy begins the row of a reward that the event at ref earns.
+func (s *Store) earnedBy(sub *carom.Submission, ref carom.Ref, view [16]byte) *rewardRow {
+	ev := sub.Event
+	return &rewardRow{life: s.open.life, event: ref, view: view, tx: sub.Transaction, Reward: carom.Reward{
+		At: ev.At, Changed: ev.At, App: ev.App, Event: ev.ID, Source: ev.Source, Network: ev.Network, View: ev.View, YMID: ev.YMID,
+		ZoneID: ev.ZoneID, RequestVar: ev.RequestVar, Transaction: ev.ExternalID,
+	}}
+}
+
+// makeReward gives a reward its number, claims its sums, stores it and credits it unless it is held.
+func (s *Store) makeReward(b *batch, r *rewardRow) error {
+	o := s.rewards.open
+	s.rewards.newest++
+	r.no = s.rewards.newest
+	r.ID = carom.NewRewardID(r.life, r.no)
+	for _, sum := range r.claims() {
+		old, had := o.keys.firsts.put(sum, r.first(uint32(r.no-o.first+1)))
+		b.undo = append(b.undo, undoFirst{&o.keys.firsts, sum, old, had})
+	}
+	b.rewards = append(b.rewards, r)
+	if err := s.st.reward.exec(r.values()...); err != nil {
+		return err
+	}
+	if r.State != carom.RewardGranted {
+		return nil
+	}
+	return s.addLine(r, 1, r.Amount, r.At, r.Event, r.Why, false)
+}
+
+// addLine appends a line to the ledger and to the balance that it changes.
+func (s *Store) addLine(r *rewardRow, n int, amount carom.Nanos, at time.Time, event carom.EventID, why string, late bool) error {
+	const unit = 1_000_000_000
+	a := account{r.App, r.User, r.Currency}
+	total := s.tallies.balances[a]
+	total.units += int64(amount / unit)
+	total.nanos += int64(amount % unit)
+	total.at = max(total.at, at.UnixMilli())
+	s.tallies.balances[a] = total
+	return s.st.line.exec(r.no, int64(n), at.UnixMilli(), r.App, r.User, r.Currency, int64(amount), string(event), why, truth(late))
+}
+
+// facts gathers what bears on a candidate.
+func (s *Store) facts(sub *carom.Submission, c *carom.Candidate, view [16]byte) (f carom.RewardFacts, err error) {
+	f.User = sub.View.User
+	if v := sub.View.View; v != nil {
+		f.Placement, f.PlacementFixed, f.OtherSource = v.Placement, v.Fixed, !v.Expects(sub.Event.Source)
+	}
+	f.Reversed = s.reversed(view) || s.reversed(sub.Transaction)
+	if f.View, err = s.earned(view, c); err != nil {
+		return f, err
+	}
+	if f.Transaction, err = s.earned(sub.Transaction, c); err != nil {
+		return f, err
+	}
+	if c.Cooldown > 0 {
+		if f.LastGrant, err = s.lastGrant(lastKey{c.Rule, f.User}); err != nil {
+			return f, err
+		}
+	}
+	if len(c.Caps) > 0 {
+		f.Counters = make([]carom.Counter, len(c.Caps))
+	}
+	for i := range c.Caps {
+		if f.Counters[i], err = s.counter(c.Counter(i, f.User)); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+func (s *Store) reversed(sum [16]byte) bool {
+	_, ok := s.reversals[sum]
+	return ok && sum != [16]byte{}
+}
+
+// earned says what a view or a transaction has earned before.
+func (s *Store) earned(sum [16]byte, c *carom.Candidate) (e carom.Earned, err error) {
+	if sum == ([16]byte{}) {
+		return e, nil
+	}
+	no, rule, found, err := s.rewardOf(sum)
+	if err != nil {
+		return e, err
+	}
+	if e.ByOther = found; found && rule == ruleHash(c.Rule) {
+		r, err := s.rewardAt(no)
+		if err != nil {
+			return e, err
+		}
+		if r.App+"/"+r.Rule == c.Rule {
+			e.ByRule, e.ByOther = true, false
+		}
+	}
+	_, _, e2, err := s.rewardOf(ownSum(sum, c.Rule))
+	e.ByRule = e.ByRule || e2
+	return e, err
+}
+
+// raise counts a reward under its candidate's caps, and for its cooldown.
+func (s *Store) raise(c *carom.Candidate, d *carom.Decision, user string) {
+	for i := range c.Caps {
+		if slices.ContainsFunc(d.Raise, func(a carom.CapAt) bool { return a.Scope == c.Caps[i].Scope }) {
+			key := c.Counter(i, user)
+			s.tallies.counters[key] = tallied[carom.Counter]{s.tallies.counters[key].value.Raised(&c.Caps[i], d.Amount), true}
+		}
+	}
+	if c.Cooldown > 0 {
+		key := lastKey{c.Rule, user}
+		if last := s.tallies.lasts[key].value; c.At.After(last) {
+			s.tallies.lasts[key] = tallied[time.Time]{c.At, true}
+		}
+	}
+}
+
+func (s *Store) counter(key carom.CounterKey) (carom.Counter, error) {
+	if t, ok := s.tallies.counters[key]; ok {
+		return t.value, nil
+	}
+	var n carom.Counter
+	err := s.st.getCounter.query(func(v []driver.Value) error {
+		n = carom.Counter{Rewards: v[0].(int64), Amount: carom.Nanos(v[1].(int64))}
+		return nil
+	}, key.Scope, key.User, int64(key.Day))
+	s.tallies.counters[key] = tallied[carom.Counter]{value: n}
+	return n, err
+}
+
+func (s *Store) lastGrant(key lastKey) (time.Time, error) {
+	if t, ok := s.tallies.lasts[key]; ok {
+		return t.value, nil
+	}
+	var at time.Time
+	err := s.st.getLast.query(func(v []driver.Value) error {
+		at = time.UnixMilli(v[0].(int64)).UTC()
+		return nil
+	}, key.rule, key.user)
+	s.tallies.lasts[key] = tallied[time.Time]{value: at}
+	return at, err
+}
+
+// rewardAt reads a reward as the open transaction sees it.
+func (s *Store) rewardAt(no int64) (*rewardRow, error) {
+	var r *rewardRow
+	if err := s.st.getReward.query(func(v []driver.Value) error {
+		r = readReward(v)
+		return nil
+	}, no); err != nil {
+		return nil, err
+	}
+	if r == nil {
+		return nil, fmt.Errorf("reward %d: %w", no, carom.ErrNotFound)
+	}
+	return r, nil
+}
+
+// change carries out what the event does to rewards that are there, or are granted by hand.
+func (s *Store) change(b *batch, sub *carom.Submission, ref carom.Ref) error {
+	ch := &sub.Change
+	switch {
+	case ch.Reverse != [16]byte{}:
+		return s.reverse(b, sub)
+	case ch.Void != "" || ch.Mature != "":
+		_, no, err := (ch.Void + ch.Mature).Number()
+		if err != nil {
+			return nil // nobody's reward: the event says so by deciding nothing
+		}
+		r, err := s.rewardAt(no)
+		if errors.Is(err, carom.ErrNotFound) || err == nil && r.ID != ch.Void+ch.Mature {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.advance(sub, r, ch.Mature != "")
+	case ch.Grant != nil:
+		r := s.earnedBy(sub, ref, [16]byte{})
+		r.App, r.Rule, r.User, r.Currency, r.Amount = ch.Grant.App, carom.RuleByHand, ch.Grant.User, ch.Grant.Currency, ch.Grant.Amount
+		r.State, r.Why, r.Source = carom.RewardGranted, ch.Why, carom.SourceCarom
+		if err := s.makeReward(b, r); err != nil {
+			return err
+		}
+		s.owe(sub, r)
+	}
+	return nil
+}
+
+// loadReversals reads what was taken back before it earned anything.
+func (s *Store) loadReversals() error {
+	s.reversals = map[[16]byte]struct{}{}
+	return s.w.query(`SELECT sum FROM reversals`, func(v []driver.Value) error {
+		s.reversals[sumOf(v[0])] = struct{}{}
+		return nil
+	})
+}
+
+// reverse takes back what the transaction or the view has earned. If that is nothing yet, it never will earn.
+func (s *Store) reverse(b *batch, sub *carom.Submission) error {
+	sum := sub.Change.Reverse
+	found := map[int64]*rewardRow{}
+	for _, r := range b.rewards { // whose search keys are not in memory yet
+		found[r.no] = r
+	}
+	for _, kind := range []int{searchRewardView, searchRewardTx} {
+		numbers, err := s.findRewards(kind, string(sum[:]), int64(1)<<62, maxOfOneSum)
+		if err != nil {
+			return err
+		}
+		for _, no := range numbers {
+			r, err := s.rewardAt(no)
+			if err != nil && !errors.Is(err, carom.ErrNotFound) {
+				return err
+			}
+			if err == nil {
+				found[no] = r
+			}
+		}
+	}
+	known := false
+	for _, no := range sortedBy(found, cmp.Compare[int64]) {
+		if r := found[no]; r.view == sum || r.tx == sum {
+			known = true
+			current, err := s.rewardAt(no)
+			if err != nil {
+				return err
+			}
+			if err := s.advance(sub, current, false); err != nil {
+				return err
+			}
+		}
+	}
+	if known {
+		return nil
+	}
+	if _, had := s.reversals[sum]; !had {
+		s.reversals[sum] = struct{}{}
+		b.undoReversals = append(b.undoReversals, sum)
+	}
+	return s.w.exec(`INSERT INTO reversals (sum, at) VALUES (?1, ?2) ON CONFLICT (sum) DO NOTHING`, sum[:], sub.Event.At.UnixMilli())
+}
+
+// maxOfOneSum bounds how many rewards one view or transaction is expected to have, false hits included: one per rule.
+const maxOfOneSum = 1000
+
+// advance moves a reward on: a hold ends, or what it was is taken back. What has come to its end stays as it is.
+func (s *Store) advance(sub *carom.Submission, r *rewardRow, mature bool) error {
+	ev, why := sub.Event, sub.Change.Why
+	switch {
+	case mature && r.State == carom.RewardHeld:
+		r.State = carom.RewardGranted
+		if err := s.addLine(r, 1, r.Amount, ev.At, ev.ID, why, true); err != nil {
+			return err
+		}
+	case !mature && r.State == carom.RewardHeld:
+		r.State = carom.RewardCanceled
+	case !mature && r.State == carom.RewardGranted:
+		r.State = carom.RewardReversed
+		if err := s.addLine(r, 2, -r.Amount, ev.At, ev.ID, why, true); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	r.Until, r.Changed, r.Why = time.Time{}, ev.At, why
+	if err := s.st.changeReward.exec(string(r.State), r.Changed.UnixMilli(), r.Why, r.no); err != nil {
+		return err
+	}
+	s.owe(sub, r)
+	return nil
+}
+
+// owe notes in the receipt what became of a reward, and adds the endpoints that are to hear of it.
+func (s *Store) owe(sub *carom.Submission, r *rewardRow) {
+	made := carom.Decided{Rule: r.Rule, State: r.State, Reward: &r.Reward}
+	sub.Receipt.Decided = append(sub.Receipt.Decided, made)
+	s.counts.reward(sub.Event, &made)
+	if sub.RewardTargets == nil || r.State == carom.RewardCanceled {
+		return // nobody was told of it before
+	}
+	for _, no := range sub.RewardTargets(r.App, r.Rule, r.Source) {
+		if len(sub.Targets) < carom.MaxFanOut {
+			sub.Targets = append(sub.Targets, carom.Target{Endpoint: no, Candidate: len(sub.Receipt.Decided)})
+		}
+	}
+}

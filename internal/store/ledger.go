@@ -1,0 +1,293 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"carom"
+)
+
+// scanReward reads a row of rewardColumns through database/sql.
+func scanReward(scan func(...any) error) (*carom.Reward, error) {
+	var v [rewardWidth]any
+	var to [rewardWidth]any
+	for i := range v {
+		to[i] = &v[i]
+	}
+	if err := scan(to[:]...); err != nil {
+		return nil, translate(err)
+	}
+	values := make([]driver.Value, len(v))
+	for i := range v {
+		values[i] = v[i]
+	}
+	return &readReward(values).Reward, nil
+}
+
+func rewardByNumber(ctx context.Context, db *sql.DB, no int64) (*carom.Reward, error) {
+	return scanReward(db.QueryRowContext(ctx, selectReward, no).Scan)
+}
+
+// Reward returns a reward with its lines, oldest first. It returns carom.ErrNotFound when there is none, carom.ErrInvalid
+// when id is not a reward id.
+func (s *Store) Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error) {
+	_, no, err := id.Number()
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := rewardByNumber(ctx, s.r, no)
+	if err == nil && r.ID != id {
+		err = fmt.Errorf("it is of another data folder: %w", carom.ErrNotFound)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reward %s: %w", id, err)
+	}
+	lines, err := s.lines(ctx, `WHERE l.reward = ? ORDER BY n`, no)
+	return r, lines, err
+}
+
+// Rewards returns the rewards that f selects, newest first.
+func (s *Store) Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Reward, error) {
+	f.Limit = pageSize(f.Limit)
+	before := int64(math.MaxInt64)
+	if f.Before != "" {
+		var err error
+		if _, before, err = f.Before.Number(); err != nil {
+			return nil, fmt.Errorf("before: %w", err)
+		}
+	}
+	where, args := []string{"1"}, []any{}
+	for _, c := range []struct{ column, value string }{
+		{"app = ?", f.App}, {"user = ?", f.User}, {"rule = ?", f.Rule}, {"source = ?", f.Source}, {"state = ?", string(f.State)},
+	} {
+		if c.value != "" {
+			where, args = append(where, c.column), append(args, c.value)
+		}
+	}
+	for _, c := range []struct {
+		column string
+		at     time.Time
+	}{{"at >= ?", f.From}, {"at < ?", f.To}} {
+		if !c.at.IsZero() {
+			where, args = append(where, c.column), append(args, c.at.UnixMilli())
+		}
+	}
+	var out []*carom.Reward
+	for len(out) < f.Limit {
+		const step = 200
+		in, inArgs := append(slices.Clip(where), "no < ?"), append(slices.Clip(args), before)
+		var numbers []int64
+		if f.App != "" && f.User != "" { // few of many: through the index
+			var err error
+			if numbers, err = s.findRewards(searchRewardUser, userSearch(f.App, f.User), before, step); err != nil {
+				return nil, fmt.Errorf("search rewards: %w", err)
+			}
+			if len(numbers) == 0 {
+				break
+			}
+			in = append(in, "no IN ("+strings.TrimSuffix(strings.Repeat("?,", len(numbers)), ",")+")")
+			for _, no := range numbers {
+				inArgs = append(inArgs, no)
+			}
+		}
+		list, err := s.queryRewards(ctx, strings.Join(in, " AND "), inArgs, f.Limit-len(out))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+		if len(numbers) < step {
+			break
+		}
+		before = numbers[len(numbers)-1]
+	}
+	return out, nil
+}
+
+func (s *Store) queryRewards(ctx context.Context, where string, args []any, limit int) ([]*carom.Reward, error) {
+	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM rewards WHERE %s ORDER BY no DESC LIMIT %d`, rewardColumns, where, limit), args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var out []*carom.Reward
+	for rows.Next() {
+		r, err := scanReward(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, translate(rows.Err())
+}
+
+// HeldDue returns up to limit held rewards whose hold ends by now, the earliest first.
+func (s *Store) HeldDue(ctx context.Context, now time.Time, limit int) ([]*carom.Reward, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT `+rewardColumns+` FROM rewards WHERE state = 'held' AND until <= ? ORDER BY until LIMIT ?`, now.UnixMilli(), limit)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var out []*carom.Reward
+	for rows.Next() {
+		r, err := scanReward(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, translate(rows.Err())
+}
+
+// Ledger returns the lines of a user's account, newest first.
+func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.LedgerLine, error) {
+	if f.App == "" || f.User == "" {
+		return nil, fmt.Errorf("ledger: %w", carom.Invalid("user", "name the app and the user whose lines to list"))
+	}
+	limit := pageSize(f.Limit)
+	// Lines that were written with their reward lie in the order of rewards, which is that of time; the others have an index.
+	var lines []carom.LedgerLine
+	numbers, err := s.findRewards(searchRewardUser, userSearch(f.App, f.User), math.MaxInt64, math.MaxInt32)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	for chunk := range slices.Chunk(numbers, 500) {
+		args := []any{f.App, f.User, f.Currency}
+		for _, no := range chunk {
+			args = append(args, no)
+		}
+		list, err := s.lines(ctx, `WHERE l.app = ?1 AND l.user = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 0 AND l.reward IN (`+
+			strings.TrimSuffix(strings.Repeat("?,", len(chunk)), ",")+`) ORDER BY l.reward DESC`, args...)
+		if err != nil {
+			return nil, err
+		}
+		if lines = append(lines, list...); len(lines) >= limit {
+			break
+		}
+	}
+	late, err := s.lines(ctx, `WHERE l.app = ?1 AND l.user = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 1 ORDER BY l.at DESC LIMIT ?4`,
+		f.App, f.User, f.Currency, limit)
+	if err != nil {
+		return nil, err
+	}
+	lines = append(lines, late...)
+	slices.SortStableFunc(lines, func(x, y carom.LedgerLine) int {
+		return cmp.Or(y.At.Compare(x.At), cmp.Compare(y.Reward, x.Reward), cmp.Compare(y.N, x.N))
+	})
+	return lines[:min(len(lines), limit)], nil
+}
+
+func (s *Store) lines(ctx context.Context, where string, args ...any) ([]carom.LedgerLine, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT l.reward, r.life, l.n, l.at, l.app, l.user, l.currency, l.amount, l.event, l.why
+		FROM ledger l JOIN rewards r ON r.no = l.reward `+where, args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var out []carom.LedgerLine
+	for rows.Next() {
+		var l carom.LedgerLine
+		var no, life, at int64
+		if err := rows.Scan(&no, &life, &l.N, &at, &l.App, &l.User, &l.Currency, &l.Amount, &l.Event, &l.Why); err != nil {
+			return nil, translate(err)
+		}
+		l.Reward, l.At = carom.NewRewardID(carom.Incarnation(life), no), time.UnixMilli(at).UTC()
+		out = append(out, l)
+	}
+	return out, translate(rows.Err())
+}
+
+// Balances returns what a user has, by currency.
+func (s *Store) Balances(ctx context.Context, app, user string) ([]carom.Balance, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT currency, units, nanos, changed FROM balances WHERE app = ? AND user = ? ORDER BY currency`, app, user)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	out := []carom.Balance{}
+	for rows.Next() {
+		b := carom.Balance{App: app, User: user}
+		var units, nanos, changed int64
+		if err := rows.Scan(&b.Currency, &units, &nanos, &changed); err != nil {
+			return nil, translate(err)
+		}
+		b.Amount, b.Changed = sumText(units, nanos), time.UnixMilli(changed).UTC()
+		out = append(out, b)
+	}
+	return out, translate(rows.Err())
+}
+
+// maxFaults is how many faults a check of the ledger lists.
+const maxFaults = 100
+
+// CheckLedger reads all rewards, lines and balances, and says where they do not agree: a balance that is not the sum of its
+// lines, a line without a cause, a reward whose state its lines contradict, a view or transaction that was rewarded twice.
+func (s *Store) CheckLedger(ctx context.Context) (carom.LedgerReport, error) {
+	report := carom.LedgerReport{Faults: []string{}}
+	tx, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one moment for all of it
+	if err != nil {
+		return report, translate(err)
+	}
+	defer func() { _ = tx.Rollback() }() // it only read
+	for _, n := range []struct {
+		to    *int64
+		table string
+	}{{&report.Rewards, "rewards"}, {&report.Lines, "ledger"}, {&report.Balances, "balances"}} {
+		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+n.table).Scan(n.to); err != nil {
+			return report, translate(err)
+		}
+	}
+	for _, check := range ledgerChecks {
+		if err := s.checkLedger(ctx, tx, check.query, check.fault, &report); err != nil {
+			return report, fmt.Errorf("check the ledger: %w", err)
+		}
+	}
+	return report, nil
+}
+
+// ledgerChecks are queries that find nothing in a ledger in order, with how to say what they found. Sums of sums: units and
+// nanos are compared as one number where neither can overflow, since a balance's parts may be carried differently.
+var ledgerChecks = []struct{ query, fault string }{
+	{`SELECT app || ' ' || user || ' ' || currency, units, nanos FROM (
+		SELECT app, user, currency, sum(units) AS units, sum(nanos) AS nanos FROM (
+			SELECT app, user, currency, units, nanos FROM balances
+			UNION ALL SELECT app, user, currency, -(amount / 1000000000), -(amount % 1000000000) FROM ledger)
+		GROUP BY app, user, currency) WHERE units <> 0 OR nanos <> 0`,
+		"the balance of %s differs from the sum of its lines by %d units and %d billionths"},
+	{`SELECT l.reward, l.n, l.amount FROM ledger l LEFT JOIN rewards r ON r.no = l.reward WHERE r.no IS NULL OR l.event = ''
+		OR r.app <> l.app OR r.user <> l.user OR r.currency <> l.currency OR abs(l.amount) <> r.amount`,
+		"reward %v, line %d: it has no cause, since there is no reward of that user, currency and its %d billionths"},
+	{`SELECT r.no || ' (' || r.state || ')', coalesce(sum(l.amount), 0), count(l.n) FROM rewards r LEFT JOIN ledger l ON l.reward = r.no GROUP BY r.no
+		HAVING CASE r.state WHEN 'granted' THEN count(l.n) <> 1 OR sum(l.amount) <> r.amount
+			WHEN 'reversed' THEN count(l.n) <> 2 OR sum(l.amount) <> 0 ELSE count(l.n) <> 0 END`,
+		"the lines of reward %s contradict its state: they sum up to %d billionths in %d lines"},
+	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE view IS NOT NULL GROUP BY view, app, rule HAVING count(*) > 1`,
+		"the rule %s rewarded one view %d times, first with reward %d"},
+	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE tx IS NOT NULL GROUP BY tx, app, rule HAVING count(*) > 1`,
+		"the rule %s rewarded one transaction %d times, first with reward %d"},
+	{`SELECT app, count(*), min(no) FROM rewards WHERE view IS NOT NULL AND additional = 0 GROUP BY view, app HAVING count(*) > 1`,
+		"one view of the app %s was rewarded %d times by rules that are not additional, first with reward %d"},
+}
+
+func (s *Store) checkLedger(ctx context.Context, tx *sql.Tx, query, fault string, report *carom.LedgerReport) error {
+	rows, err := tx.QueryContext(ctx, query+` LIMIT ?`, maxFaults-len(report.Faults))
+	if err != nil {
+		return translate(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var what any
+		var a, b int64
+		if err := rows.Scan(&what, &a, &b); err != nil {
+			return translate(err)
+		}
+		report.Faults = append(report.Faults, fmt.Sprintf(fault, what, a, b))
+	}
+	return translate(rows.Err())
+}
