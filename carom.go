@@ -22,6 +22,7 @@ const (
 	Click      EventType = "click"      // the user interacted with it
 	Completion EventType = "completion" // the network says that the user earned it
 	Reversal   EventType = "reversal"   // the network takes an earlier one back
+	HoldEnded  EventType = "hold_ended" // of carom's own source: a held reward is credited
 )
 
 // RewardEventType says whether the network is paid for an event. The zero value means that the network did not say.

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/route":     {".", "receiver"},
 	"internal/store":     {"."},
 	"internal/telegram":  {"."},
+	"internal/view":      {".", "internal/telegram"},
 	"internal/objects":   {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/ingest":    {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/confirm":   {".", "internal/network", "internal/reward", "internal/route"},

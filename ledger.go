@@ -122,3 +122,21 @@ func (id RewardID) Number() (inc Incarnation, no int64, err error) {
 	}
 	return inc, int64(r.Uint64()), nil
 }
+
+// By is who does something by hand, and why. It is kept with what was done.
+type By struct {
+	Who string // the name of an API key, or "local socket"
+	Why string
+}
+
+// String is how it stands in a ledger line.
+func (b By) String() string { return b.Why + " (" + b.Who + ")" }
+
+// Reprocessed is what came of judging a held event or a refused postback again.
+type Reprocessed struct {
+	Of      string    // its id
+	Event   EventID   // that it made, or that it is a copy of; empty when it made none
+	Copy    bool      // there was such an event already: nothing was granted or sent
+	Decided []Decided // of the new event
+	Reason  string    // why it made none, and the fix
+}

@@ -213,6 +213,7 @@ const (
 	DeclineCooldown    DeclineReason = "cooldown"     // too soon after the user's last one
 	DeclineCapped      DeclineReason = "capped"       // a cap is reached
 	DeclineOtherSource DeclineReason = "other_source" // the view was opened for other networks
+	DeclineNoView      DeclineReason = "no_view"      // the network sends no id of the view, and none was opened for the user
 )
 
 // RewardState is where a reward stands.

@@ -67,7 +67,7 @@ func (o ViewOutcome) After(ev *Event) ViewOutcome {
 		switch {
 		case d.State == RewardGranted || d.State == RewardHeld:
 			return ViewOutcome{State: ViewConfirmed, Reward: d.Reward}
-		case d.State == RewardDeclined && d.Reason != DeclineOtherSource:
+		case d.State == RewardDeclined && d.Reason != DeclineOtherSource && d.Reason != DeclineRewarded:
 			o.State, o.Reason = ViewDeclined, d.Reason
 		}
 	}

@@ -20,6 +20,7 @@ type ReportedEvent struct {
 	TelegramID      string            `json:"telegram_id,omitempty"`
 	UserID          string            `json:"user_id,omitempty" doc:"The user by a name of yours, where that is not a Telegram id"`
 	EstimatedPrice  string            `json:"estimated_price,omitempty" doc:"A decimal number as text, for example 0.0023"`
+	Reverses        string            `json:"reverses,omitempty" doc:"Of a reversal: the id of the event that it takes back. Without it, the view is"`
 	Fields          map[string]string `json:"fields,omitempty" doc:"Further fields, usable as macros"`
 	Test            bool              `json:"test,omitempty" doc:"A test: stored and marked, never rewarded"`
 }

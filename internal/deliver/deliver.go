@@ -159,12 +159,19 @@ func (e *Engine) Unreserve(endpoint int) {
 // engine stops.
 func (e *Engine) Offer(s *carom.Submission) {
 	for i, t := range s.Targets {
+		if t.Unowed {
+			continue
+		}
+		var reward *carom.Reward
+		if t.Candidate > 0 {
+			reward = s.Receipt.Decided[t.Candidate-1].Reward
+		}
 		l := e.lane(t.Endpoint)
 		switch {
 		case l == nil: // not known yet: the delivery waits in the due table, where a new lane looks first
 		case t.Direct:
 			l.enqueue(&carom.Delivery{
-				ID: s.Receipt.ID.Delivery(i), Event: s.Event, Endpoint: t.Endpoint, Ordinal: i, Since: s.Event.At, Ticket: s.Receipt.Ticket,
+				ID: s.Receipt.ID.Delivery(i), Event: s.Event, Reward: reward, Endpoint: t.Endpoint, Ordinal: i, Since: s.Event.At, Ticket: s.Receipt.Ticket,
 			})
 		default:
 			l.noteBacklog()

@@ -3,9 +3,11 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"carom"
 	"carom/internal/network"
+	"carom/internal/reward"
 	"carom/internal/route"
 )
 
@@ -14,11 +16,13 @@ import (
 type Catalog struct {
 	apps  map[string]*app
 	table *route.Table
+	rules *reward.Book
 }
 
 type app struct {
 	sources map[string]*source
 	api     []*source // those that trusted servers report to, in order of name
+	ruled   bool      // it has rules
 }
 
 // source is one way in: a network's, which has a binding, or a trusted server's, which has none.
@@ -43,8 +47,13 @@ func Compile(o carom.Objects, profiles map[string]*network.Profile, publicURL st
 			errs = append(errs, fmt.Errorf("source %s: %w", s.ID(), err))
 		}
 	}
-	for _, r := range o.Rules { // checked by others; a rule that is taken and pays nothing would be a lie
-		errs = append(errs, carom.Invalid("apps."+r.App+".rules."+r.Name, "this version checks rules and does not pay by them yet: remove it"))
+	book, _, err := reward.Compile(o, Covers(profiles))
+	c.rules = book
+	errs = append(errs, err)
+	for _, r := range o.Rules {
+		if a := c.apps[r.App]; a != nil {
+			a.ruled = true
+		}
 	}
 	var endpoints []*route.Endpoint
 	perApp := map[string]int{}
@@ -94,6 +103,23 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 	return nil
 }
 
+// Covers says which of the fields that prices come from a profile's signature covers, as package reward asks it.
+func Covers(profiles map[string]*network.Profile) func(profile string) []string {
+	return func(name string) []string {
+		p := profiles[name]
+		if p == nil {
+			return nil
+		}
+		var covered []string
+		for _, field := range []string{carom.PriceEstimate, carom.PriceReward} {
+			if p.Covered(field) {
+				covered = append(covered, field)
+			}
+		}
+		return covered
+	}
+}
+
 // source finds a source; nil when app or source is unknown.
 func (c *Catalog) source(appName, name string) (*app, *source) {
 	a := c.apps[appName]
@@ -115,11 +141,32 @@ func (c *Catalog) Binding(appName, name string) *network.Binding {
 func (c *Catalog) target(s *carom.Submission) {
 	var few [8]*route.Endpoint
 	matched := c.table.Match(few[:0], s.Event)
-	if len(matched) == 0 {
-		return
+	if len(matched) > 0 {
+		s.Targets = make([]carom.Target, len(matched))
+		for i, e := range matched {
+			s.Targets[i].Endpoint = e.No
+		}
 	}
-	s.Targets = make([]carom.Target, len(matched))
-	for i, e := range matched {
-		s.Targets[i].Endpoint = e.No
+	for i := range s.Candidates {
+		can := &s.Candidates[i]
+		if can.Hold > 0 || can.Declined != "" {
+			continue // nothing is credited now
+		}
+		_, rule, _ := strings.Cut(can.Rule, "/")
+		for _, e := range c.table.MatchReward(few[:0], s.Event.App, rule, s.Event.Source) {
+			if len(s.Targets) < carom.MaxFanOut {
+				s.Targets = append(s.Targets, carom.Target{Endpoint: e.No, Candidate: i + 1})
+			}
+		}
 	}
+}
+
+// rewardTargets finds the endpoints that a reward is owed to.
+func (c *Catalog) rewardTargets(app, rule, source string) []int {
+	var few [8]*route.Endpoint
+	var numbers []int
+	for _, e := range c.table.MatchReward(few[:0], app, rule, source) {
+		numbers = append(numbers, e.No)
+	}
+	return numbers
 }

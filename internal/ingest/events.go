@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -173,7 +174,7 @@ func (d *Door) report(c *Catalog, r *http.Request, key carom.APIKey, items []jso
 		}
 		subs, places = append(subs, sub), append(places, i)
 	}
-	d.accept(c, subs...)
+	d.acceptReported(r.Context(), c, subs)
 	for i, sub := range subs {
 		res := &results[places[i]]
 		switch {
@@ -189,6 +190,20 @@ func (d *Door) report(c *Catalog, r *http.Request, key carom.APIKey, items []jso
 		}
 	}
 	return results
+}
+
+// acceptReported accepts those of subs whose views can be read; the others are told to try later.
+func (d *Door) acceptReported(ctx context.Context, c *Catalog, subs []*carom.Submission) {
+	var readable []*carom.Submission
+	for _, sub := range subs {
+		_, src := c.source(sub.Event.App, sub.Event.Source)
+		if sub.Err = d.earn(ctx, c, src, sub); sub.Err == nil {
+			readable = append(readable, sub)
+		} else {
+			d.counts[network.TryLater].Inc()
+		}
+	}
+	d.accept(c, readable...)
 }
 
 // reported turns one item into a submission. It notes the item's id in res as soon as it is known.

@@ -7,6 +7,7 @@
 package ingest
 
 import (
+	"context"
 	"crypto/sha256"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,14 @@ type Store interface {
 	Refuse(r *carom.Refused) error
 	Unverified(v carom.Unverified)
 	KeyBySum(sum [32]byte) (carom.APIKey, bool)
+}
+
+// Views is where opened views are found. ViewByYMID and ViewOfUser return nil when there is none.
+type Views interface {
+	ViewSeal() carom.ViewSeal
+	View(ctx context.Context, id carom.ViewID) (*carom.View, error)
+	ViewByYMID(ctx context.Context, app, ymid string) (*carom.View, error)
+	ViewOfUser(ctx context.Context, app, user string) (*carom.View, error)
 }
 
 // Lanes is what the door needs of the delivery engine.
@@ -53,10 +62,12 @@ const retryAfter = 5 * time.Second
 type Options struct {
 	Store          Store
 	Lanes          Lanes
-	TrustedProxies []netip.Prefix           // whose X-Forwarded-For is believed
-	Keys           network.Keys             // the key lists of networks that sign with private keys
-	Local          func(*http.Request) bool // whether a report came through the local socket and needs no key; nil: none did
-	Clock          func() time.Time         // nil: the system's
+	Views          Views                                 // nil: none can be opened
+	Tell           func(carom.ViewID, carom.ViewOutcome) // told what an event of an opened view came to; nil: nobody waits
+	TrustedProxies []netip.Prefix                        // whose X-Forwarded-For is believed
+	Keys           network.Keys                          // the key lists of networks that sign with private keys
+	Local          func(*http.Request) bool              // whether a report came through the local socket and needs no key; nil: none did
+	Clock          func() time.Time                      // nil: the system's
 	Metrics        prometheus.Registerer
 	Log            *slog.Logger
 }
@@ -67,6 +78,7 @@ type Door struct {
 	catalog atomic.Pointer[Catalog]
 	warned  sync.Map // by source id: when the log last said that its ymids repeat
 	decoy   [32]byte // compared against when there is no such source, so that this takes as long
+	seal    carom.ViewSeal
 	counts  map[network.Outcome]prometheus.Counter
 	invalid prometheus.Counter
 }
@@ -84,6 +96,9 @@ func New(o Options) *Door {
 	}
 	d := &Door{opts: o, decoy: sha256.Sum256([]byte("no such source"))}
 	d.catalog.Store(&Catalog{})
+	if o.Views != nil {
+		d.seal = o.Views.ViewSeal()
+	}
 	received := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "carom_received_total", Help: "Received postbacks and reported events, by what became of them.",
 	}, []string{"outcome"})
@@ -111,7 +126,9 @@ func (d *Door) Reports(mux *http.ServeMux) { mux.HandleFunc("POST /v1/events", d
 // accept routes the events of subs, has them stored and hands over their deliveries. Each sub has its Receipt or Err then.
 func (d *Door) accept(c *Catalog, subs ...*carom.Submission) {
 	for _, s := range subs {
-		c.target(s)
+		if s.Event.Source != carom.SourceCarom {
+			c.target(s)
+		}
 		for i := range s.Targets {
 			s.Targets[i].Direct = d.opts.Lanes.Reserve(s.Targets[i].Endpoint)
 		}
@@ -121,7 +138,13 @@ func (d *Door) accept(c *Catalog, subs ...*carom.Submission) {
 		switch {
 		case s.Err == nil && !s.Receipt.Duplicate:
 			d.opts.Lanes.Offer(s)
+			d.tell(s)
 			d.counts[network.Accepted].Inc()
+			for _, t := range s.Targets {
+				if t.Direct && t.Unowed {
+					d.opts.Lanes.Unreserve(t.Endpoint)
+				}
+			}
 			continue
 		case s.Err != nil:
 			d.counts[network.TryLater].Inc()

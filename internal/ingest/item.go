@@ -27,6 +27,7 @@ type item struct {
 	TelegramID      text       `json:"telegram_id"`
 	UserID          text       `json:"user_id"`
 	EstimatedPrice  text       `json:"estimated_price"`
+	Reverses        text       `json:"reverses"`
 	Fields          itemFields `json:"fields"`
 	Test            bool       `json:"test"`
 }
@@ -152,7 +153,7 @@ func expected(field string) string {
 // holds reports whether any text of the item contains part.
 func (it *item) holds(part string) bool {
 	for _, t := range []text{it.ID, it.App, it.Source, it.EventType, it.RewardEventType, it.YMID, it.ZoneID, it.SubZoneID, it.RequestVar,
-		it.TelegramID, it.UserID, it.EstimatedPrice} {
+		it.TelegramID, it.UserID, it.EstimatedPrice, it.Reverses} {
 		if strings.Contains(string(t), part) {
 			return true
 		}
@@ -187,7 +188,7 @@ func (it *item) event(src *source) (*carom.Event, error) {
 	}{
 		{"id", it.ID}, {"event_type", it.EventType}, {"reward_event_type", it.RewardEventType}, {"ymid", it.YMID}, {"zone_id", it.ZoneID},
 		{"sub_zone_id", it.SubZoneID}, {"request_var", it.RequestVar}, {"telegram_id", it.TelegramID},
-		{"user_id", it.UserID},
+		{"user_id", it.UserID}, {"reverses", it.Reverses},
 	} {
 		if err := checkText(f.name, string(f.value), maxText); err != nil {
 			return nil, err
@@ -216,6 +217,15 @@ func (it *item) event(src *source) (*carom.Event, error) {
 	}
 	if err := it.price(ev); err != nil {
 		return nil, err
+	}
+	switch {
+	case it.Reverses != "" && ev.Type != carom.Reversal:
+		return nil, carom.Invalid("reverses", "only an event of type reversal takes another back: leave it out, or send event_type reversal")
+	case it.Reverses != "":
+		if err := it.checkFields(); err != nil {
+			return nil, err
+		}
+		ev.Fields = append(ev.Fields[:len(ev.Fields):len(ev.Fields)], carom.Field{Name: fieldReverses, Value: string(it.Reverses)})
 	}
 	return ev, it.checkFields()
 }

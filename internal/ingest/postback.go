@@ -65,6 +65,12 @@ func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sub := carom.Submission{Event: verdict.Event, Key: verdict.Key}
+	if sub.Err = d.earn(r.Context(), c, src, &sub); sub.Err != nil {
+		d.opts.Log.Warn("postback not accepted", "source_id", src.ID(), "error", sub.Err)
+		d.counts[network.TryLater].Inc()
+		write(w, src.binding.Profile.Answer(network.TryLater, verdict))
+		return
+	}
 	d.accept(c, &sub)
 	outcome := network.Accepted
 	switch {

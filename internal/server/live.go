@@ -19,6 +19,7 @@ import (
 	"carom/internal/network"
 	"carom/internal/objects"
 	"carom/internal/store"
+	"carom/internal/view"
 )
 
 // live is the configuration in force: it changes the store, the door and the lanes together.
@@ -26,6 +27,7 @@ type live struct {
 	store    *store.Store
 	engine   *deliver.Engine
 	door     *ingest.Door
+	views    *view.Door
 	profiles map[string]*network.Profile
 	file     string // the objects come from it when not empty
 	baseURL  string // where sources are shown to be reached
@@ -51,6 +53,7 @@ func (l *live) start(ctx context.Context) error {
 			return fmt.Errorf("stored objects: %w", err)
 		}
 		l.use(catalog)
+		l.views.Use(stored)
 		l.engine.SetEndpoints(endpoints)
 		return nil
 	}
@@ -91,6 +94,7 @@ func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	l.current.Store(&stored)
 	l.engine.SetEndpoints(endpoints)
 	l.use(catalog)
+	l.views.Use(stored)
 	return nil
 }
 

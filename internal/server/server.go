@@ -26,7 +26,9 @@ import (
 	"carom/internal/ingest"
 	"carom/internal/keylist"
 	"carom/internal/network"
+	"carom/internal/reward"
 	"carom/internal/store"
+	"carom/internal/view"
 )
 
 // Run serves until ctx ends, then stops cleanly within the grace period of the settings. It returns nil after a clean stop.
@@ -39,7 +41,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 
 	st, err := store.Open(cfg.Data, store.Options{
 		BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,
-		MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Log: log.With("component", "store"),
+		MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Log: log.With("component", "store"),
 	})
 	if err != nil {
 		return err
@@ -53,17 +55,23 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		Store: st, Client: egress.New(egress.Config{}), MaxInFlight: cfg.MaxInFlight, Grace: cfg.ShutdownGrace / 2,
 		Observe: attemptMetrics(registry), Log: log.With("component", "deliver"),
 	})
-	keys := keylist.New(keylist.Options{Log: log.With("component", "keylist")})
-	steps.add("end the fetches of key lists", func() error { keys.Close(); return nil })
-	door := ingest.New(ingest.Options{
-		Store: st, Lanes: engine, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
-		Local: func(r *http.Request) bool { return api.IsLocal(r.Context()) },
-	})
 	profiles, err := network.ProfilesIn(cfg.Profiles)
 	if err != nil {
 		return err
 	}
-	live := &live{store: st, engine: engine, door: door, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
+	local := func(r *http.Request) bool { return api.IsLocal(r.Context()) }
+	done := make(chan struct{})
+	views := view.New(view.Options{
+		Store: st, Local: local, Metrics: registry, Log: log.With("component", "view"), Done: done,
+		ByUser: func(s *carom.Source) bool { p := profiles[s.Profile]; return p != nil && p.NoID },
+	})
+	keys := keylist.New(keylist.Options{Log: log.With("component", "keylist")})
+	steps.add("end the fetches of key lists", func() error { keys.Close(); return nil })
+	door := ingest.New(ingest.Options{
+		Store: st, Lanes: engine, Views: st, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
+		Local: local, Tell: views.Tell,
+	})
+	live := &live{store: st, engine: engine, door: door, views: views, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
 		log: log.With("component", "objects")}
 	if err := live.start(ctx); err != nil {
 		return err
@@ -72,15 +80,15 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		steps.run("objects file", live.watch)
 	}
 	steps.run("lanes", engine.Run)
+	steps.run("holds", func(ctx context.Context) error { return door.Run(ctx, st) })
 	registerStats(registry, st, engine)
 
-	done := make(chan struct{})
 	apiHandler := api.New(api.Options{
 		Store: apiStore{st}, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
 		Binding: live.binding, Keys: keys,
 		Log: log.With("component", "api"), Done: done,
 	})
-	s := &site{cfg: cfg, door: door, api: apiHandler, registry: registry, store: st, log: log.With("component", "http")}
+	s := &site{cfg: cfg, door: door, views: views, api: apiHandler, registry: registry, store: st, log: log.With("component", "http")}
 	listeners, err := s.listen()
 	if err != nil {
 		return err

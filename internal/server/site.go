@@ -25,11 +25,13 @@ import (
 	"carom/internal/config"
 	"carom/internal/ingest"
 	"carom/internal/store"
+	"carom/internal/view"
 )
 
 // site is everything that is served, and where.
 type site struct {
 	cfg      config.Config
+	views    *view.Door
 	door     *ingest.Door
 	api      http.Handler
 	registry *prometheus.Registry
@@ -115,6 +117,7 @@ func (s *site) handler(public, private, guarded bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.ready)
+	s.views.Register(mux) // browsers ask it
 	if private {
 		s.handlePrivate(mux, guarded)
 	}
