@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check test-crash bench fuzz docs clean
+.PHONY: help build run test check test-crash bench fuzz docs sdk clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -35,6 +35,9 @@ bench: build ## measure against a bare handler and a bare forwarder; bench/out/l
 
 fuzz: ## fuzz every target for FUZZTIME each (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
+
+sdk: ## build the front-end helper anew, and its page in docs
+	npm --prefix sdk ci --no-audit --no-fund --ignore-scripts && npm --prefix sdk run build
 
 docs: ## write the generated documents anew
 	go generate ./...

@@ -99,27 +99,45 @@ check_express() {
 		require("express"); require("libsql")') >/dev/null 2>&1
 }
 
-# need_express: what the example in JavaScript imports, as its package-lock.json says. It goes into the example's own folder,
-# so it needs no root.
-need_express() {
-	local log
-	need_node || return 1
-	check_express && return 0
+# need_express: what the example in JavaScript imports, as its package-lock.json says.
+need_express() { need_node && need_modules check_express "$examples_node" "express and libsql" "the example in JavaScript is not run"; }
+
+# need_modules CHECK FOLDER WHAT WITHOUT installs what a package-lock.json lists, into its own folder, so that it needs no root.
+need_modules() {
+	local log check=$1 folder=$2 what=$3 without=$4
+	"$check" && return 0
 	log=$(mktemp)
-	echo "setup: installing what examples/node imports"
-	if (cd "$examples_node" && npm ci --prefer-offline --fetch-retries 1 --no-audit --no-fund --ignore-scripts) >"$log" 2>&1 &&
-		check_express; then
+	echo "setup: installing $what"
+	if (cd "$folder" && npm ci --prefer-offline --fetch-retries 1 --no-audit --no-fund --ignore-scripts) >"$log" 2>&1 && "$check"; then
 		rm -f "$log"
 		return 0
 	fi
 	cat "$log" >&2
 	rm -f "$log"
-	echo "setup: express and libsql are missing, so the example in JavaScript is not run. Run npm ci in examples/node" >&2
+	echo "setup: $what are missing, so $without. Run npm ci in $folder" >&2
 	if [ "${CAROM_TEST_ALL:-}" = 1 ]; then
 		exit 1
 	fi
 	return 1
 }
+
+check_chromium() { have chromium || have chromium-browser || have google-chrome; }
+
+# need_chromium: the front-end helper is run in a browser.
+need_chromium() { need check_chromium "Chromium" "the front-end helper is not run in a browser" chromium; }
+
+sdk=$(cd "$(dirname "${BASH_SOURCE[0]}")/../sdk" && pwd)
+
+# check_sdk asks for the versions of package.json, and for the native compilers to start here.
+check_sdk() {
+	have node && (cd "$sdk" && node -e '
+		for (const [name, version] of Object.entries(require("./package.json").devDependencies)) {
+			if (JSON.parse(require("fs").readFileSync(`node_modules/${name}/package.json`)).version !== version) process.exit(1)
+		}' && node_modules/.bin/tsc --version && node_modules/.bin/esbuild --version) >/dev/null 2>&1
+}
+
+# need_sdk: what the front-end helper is built and tested with, as its package-lock.json says.
+need_sdk() { need_node && need_modules check_sdk "$sdk" "esbuild, typescript and playwright-core" "the front-end helper is not tested"; }
 
 check_strace() { [ "$(uname -s)" != Linux ] || have strace; }
 
@@ -132,6 +150,8 @@ need_all() {
 	need_php || true
 	need_flask || true
 	need_express || true
+	need_chromium || true
+	need_sdk || true
 	need_strace || true
 }
 

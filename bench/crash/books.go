@@ -16,12 +16,15 @@ import (
 type books struct {
 	events  []bookEvent
 	refused int64 // verified postbacks that were refused
+	rewards []bookReward
+	ledger  carom.LedgerReport
 }
 
 // bookEvent is one stored event with what became of its deliveries.
 type bookEvent struct {
 	key
 	place      carom.Ref
+	rewards    []carom.DeliveryState // of its deliveries that are about a reward
 	deliveries []carom.DeliveryState // by ordinal; stateUnexplained and stateTwice are the harness's own
 }
 
@@ -54,6 +57,9 @@ func readBooks(dir string) (b books, err error) {
 	var mark int64
 	if err := db.QueryRow(`SELECT coalesce(max(value), 0) FROM meta WHERE key = 'mark'`).Scan(&mark); err != nil {
 		return b, fmt.Errorf("read the low-water mark: %w", err)
+	}
+	if err := b.readRewards(db); err != nil {
+		return b, err
 	}
 	buckets, err := readBuckets(db)
 	if err != nil {
@@ -130,7 +136,10 @@ func (b *books) readBucket(db *sql.DB, bucket uint32, due map[dueKey]bool, mark 
 		if err := rows.Scan(&e.place.Seq, &e.ymid, &e.zone, &e.event, &e.value, &endpoints); err != nil {
 			return fmt.Errorf("read the events: %w", err)
 		}
-		for ordinal := range strings.Fields(endpoints) {
+		for ordinal, word := range strings.Fields(endpoints) {
+			if word == "-" {
+				continue // nothing was credited, so nothing is owed
+			}
 			state := ended[int64(e.place.Seq)<<10|int64(ordinal)]
 			waits := due[dueKey{e.place.Uint64(), ordinal}]
 			switch {
@@ -141,7 +150,11 @@ func (b *books) readBucket(db *sql.DB, bucket uint32, due map[dueKey]bool, mark 
 			case state == "":
 				state = stateUnexplained
 			}
-			e.deliveries = append(e.deliveries, state)
+			if strings.Contains(word, ":") {
+				e.rewards = append(e.rewards, state)
+			} else {
+				e.deliveries = append(e.deliveries, state)
+			}
 		}
 		b.events = append(b.events, e)
 	}

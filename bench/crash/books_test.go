@@ -34,10 +34,10 @@ func TestReadBooks(t *testing.T) {
 	}
 	script = append(script, `INSERT INTO meta VALUES ('mark', (4 << 25) | 6); INSERT INTO buckets (bucket, version, opened_at) VALUES (4, 1, 0);
 		INSERT INTO buckets (bucket, version, opened_at, dropped) VALUES (3, 1, 0, 2)`)
-	for seq, endpoints := range map[string]string{"1": "9", "2": "9", "3": "9 11", "4": "", "5": "9", "6": "9"} {
+	for seq, endpoints := range map[string]string{"1": "9 -", "2": "9", "3": "9 11", "4": "", "5": "9", "6": "9 12:77"} {
 		script = append(script, `INSERT INTO events_4 (seq, at, app, source, network, event_type, value, ymid, zone_id, sub_zone_id, request_var,
-			telegram_id, external_id, flags, held, strength, endpoints, key, key_check, method, path, query, content_type, client, user_id)
-			VALUES (`+seq+`, 0, '', '', '', 'click', 'valued', 'y`+seq+`', '7', '', '', '', '', 0, '', '', '`+endpoints+`', x'00', 0, '', '', '', '', '', '')`)
+			telegram_id, external_id, flags, held, strength, endpoints, key, key_check, method, path, query, content_type, client, user_id, view, decided, origin)
+			VALUES (`+seq+`, 0, '', '', '', 'click', 'valued', 'y`+seq+`', '7', '', '', '', '', 0, '', '', '`+endpoints+`', x'00', 0, '', '', '', '', '', '', '', '', '')`)
 	}
 	for _, o := range []struct{ id, state string }{
 		{"(1<<26)|1", "pending"}, {"(1<<26)|2", "delivered"}, // delivered at the second attempt
@@ -68,6 +68,9 @@ func TestReadBooks(t *testing.T) {
 			t.Errorf("event %+v", e)
 		}
 		got[e.ymid] = e.deliveries
+		if pending := len(e.rewards) == 1 && e.rewards[0] == carom.Pending; pending != (e.ymid == "y6") {
+			t.Errorf("deliveries of rewards of %s: %v", e.ymid, e.rewards)
+		}
 	}
 	want := map[string][]carom.DeliveryState{
 		"y1": {carom.Delivered},

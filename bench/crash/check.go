@@ -81,6 +81,7 @@ func check(f *facts) ledger {
 	stored := f.events(&l)
 	f.deliveries(&l, stored)
 	f.repeats(&l)
+	f.rewards(&l)
 	return l
 }
 
@@ -164,6 +165,14 @@ func (f *facts) deliveries(l *ledger, stored map[key]bookEvent) {
 	for _, e := range f.books.events {
 		if len(e.deliveries) != 1 {
 			unowed = append(unowed, fmt.Sprintf("%v has %d deliveries", e.key, len(e.deliveries)))
+		}
+		for _, s := range e.rewards {
+			switch s {
+			case stateUnexplained:
+				unexplained = append(unexplained, fmt.Sprint("reward of ", e.key))
+			case stateTwice:
+				twice = append(twice, fmt.Sprint("reward of ", e.key))
+			}
 		}
 		for _, s := range e.deliveries {
 			states[s]++

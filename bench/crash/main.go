@@ -43,7 +43,7 @@ func main() {
 		return
 	}
 	if err == nil {
-		err = run(ctx, o, os.Stdout, readBooks)
+		err = run(ctx, o, os.Stdout, readAll)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "crash:", err)
@@ -81,7 +81,7 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 // errViolated says that the ledger does not add up. The table says how.
 var errViolated = errors.New("the books do not agree")
 
-// run is the whole test. read reads the books of a stopped server: readBooks, but for a stand-in.
+// run is the whole test. read reads the books of a stopped server: readAll, but for a stand-in.
 func run(ctx context.Context, o options, w io.Writer, read func(dir string) (books, error)) error {
 	if _, err := os.Stat(o.Carom); err != nil {
 		return fmt.Errorf("the server's binary is missing: run `make build`, or say where it is with -carom: %w", err)
@@ -157,6 +157,13 @@ const laneConcurrency = 64
 func configFile(secret, addr string) string {
 	return fmt.Sprintf(`apps:
   bench:
+    currencies: { coins: 0 }
+    rules:
+      watch:
+        filter: { event_types: [impression, click] }
+        price: %d coins
+        caps:
+          - { per: [user, day], rewards: 1000000 }
     sources:
       monetag: { profile: monetag, ymid: view, secret: "%s" }
     endpoints:
@@ -165,7 +172,13 @@ func configFile(secret, addr string) string {
         allow_private: true
         concurrency: %d
         schedule: ["1s", "1s", "2s"]
-`, secret, addr, laneConcurrency)
+      bank:
+        sends: rewards
+        url: "http://%s/reward?id={reward_id}&state={reward_state}&amount={reward_amount}&d={delivery_id}"
+        allow_private: true
+        concurrency: %d
+        schedule: ["1s", "1s", "2s"]
+`, price, secret, addr, laneConcurrency, addr, laneConcurrency)
 }
 
 // crash kills the server as often as asked, lets it recover, and returns the three accounts.
@@ -245,9 +258,21 @@ func (h *harness) drain(ctx context.Context) error {
 	limit := time.Now().Add(h.Drain)
 	for time.Now().Before(limit) {
 		if h.receiver.holds(h.traffic.acknowledgedKeys()) {
-			return nil
+			return h.settle(ctx)
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits until nothing has come for a while: rewards that failed are sent again within 2 s.
+func (h *harness) settle(ctx context.Context) error {
+	const quiet = 6 * time.Second
+	for before := int64(-1); before != h.receiver.requests(); {
+		before = h.receiver.requests()
+		if err := pause(ctx, quiet); err != nil {
 			return err
 		}
 	}

@@ -30,12 +30,14 @@ type receiver struct {
 	good     map[key]bool // keys of which a delivery was answered 200
 	total    int64
 	answers  map[string]int64
+	bank     bank
 }
 
 // received is the endpoint's account.
 type received struct {
 	arrivals map[carom.DeliveryID]*arrival
 	answers  map[string]int64
+	bank     bank
 }
 
 // The ways to answer, and how many of a hundred requests get each.
@@ -59,7 +61,7 @@ func startReceiver(seed uint64) (*receiver, error) {
 	}
 	r := &receiver{
 		addr: l.Addr().String(), done: make(chan struct{}), rng: rand.New(rand.NewPCG(seed, 3)),
-		arrivals: map[carom.DeliveryID]*arrival{}, good: map[key]bool{}, answers: map[string]int64{},
+		arrivals: map[carom.DeliveryID]*arrival{}, good: map[key]bool{}, answers: map[string]int64{}, bank: bank{},
 	}
 	r.srv = &http.Server{Handler: r}
 	go func() {
@@ -76,6 +78,10 @@ func (r *receiver) close() {
 
 // ServeHTTP answers at random. A reset comes after the request was read, as when a backend dies with the work done.
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.URL.Path == "/reward" {
+		r.serveReward(w, req)
+		return
+	}
 	q := req.URL.Query()
 	k := key{q.Get("ymid"), q.Get("zone"), q.Get("event"), q.Get("value")}
 	arrived := time.Now()
@@ -171,5 +177,5 @@ func (r *receiver) holds(keys []key) bool {
 func (r *receiver) account() received {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return received{arrivals: r.arrivals, answers: r.answers}
+	return received{arrivals: r.arrivals, answers: r.answers, bank: r.bank}
 }

@@ -44,11 +44,12 @@ type traffic struct {
 	cancel       context.CancelFunc
 	wg           sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
-	since  time.Time  // running since; zero while stopped
-	steps  float64    // made since then
-	sums   sent
-	unsure []int // entries whose postback got no answer or was asked to come later
+	mu       sync.Mutex // guards what follows
+	since    time.Time  // running since; zero while stopped
+	steps    float64    // made since then
+	sums     sent
+	reversed map[viewKey]bool
+	unsure   []int // entries whose postback got no answer or was asked to come later
 }
 
 // newTraffic starts the pacer and the senders; nothing is sent before run.
@@ -56,7 +57,7 @@ func newTraffic(o options, addr, secret string) *traffic {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &traffic{
 		addr: addr, secret: secret, rate: o.Rate, cancel: cancel, prefix: fmt.Sprintf("c%08x", uint32(o.Seed)),
-		rng: rand.New(rand.NewPCG(o.Seed, 2)), work: make(chan int, o.Senders),
+		rng: rand.New(rand.NewPCG(o.Seed, 2)), work: make(chan int, o.Senders), reversed: map[viewKey]bool{},
 	}
 	t.sums.refused = map[int]int64{}
 	t.wg.Go(func() { t.pace(ctx) })
@@ -146,6 +147,14 @@ func (t *traffic) step(out []int) []int {
 		paid.value = "valued"
 		a.entries = append(a.entries, entry{key: paid})
 		return append(out, i, i+1)
+	case x < 0.17 && len(a.entries) > 0: // the network takes a view back, often before it was paid, or one that it never named
+		k := a.entries[max(0, len(a.entries)-1-t.rng.IntN(1000))].key
+		if t.reversed[k.view()] {
+			break
+		}
+		t.reversed[k.view()] = true
+		a.entries = append(a.entries, entry{key: key{k.ymid, k.zone, "reversal", ""}})
+		return append(out, len(a.entries)-1)
 	case x < 0.30 && len(t.unsure) > 0: // a network repeats what was not acknowledged
 		i := t.unsure[0]
 		t.unsure = t.unsure[1:]
@@ -204,7 +213,7 @@ func (t *traffic) request(i int) []byte {
 	t.mu.Unlock()
 	return fmt.Appendf(nil, "GET /in/bench/monetag/%s?ymid=%s&zone_id=%s&sub_zone_id=8790479&request_var=bonus-btn&telegram_id=%d"+
 		"&event_type=%s&reward_event_type=%s&estimated_price=0.0023 HTTP/1.1\r\nHost: %s\r\nUser-Agent: carom-crash\r\n\r\n",
-		t.secret, k.ymid, k.zone, 7_000_000_000+i, k.event, k.value, t.addr)
+		t.secret, k.ymid, k.zone, userOf(k.ymid), k.event, k.value, t.addr)
 }
 
 // note takes an answer into the account. Only a 200 that arrived in full acknowledges.

@@ -63,8 +63,8 @@ func TestTrafficKeepsAccountOfEachAnswer(t *testing.T) {
 	if acked != a.acked || a.postbacks != a.acked+a.unknown+a.refused[503] || a.unknown == 0 || a.refused[503] == 0 {
 		t.Errorf("account: %d sent, %d acknowledged (%d by entry), %d unknown, refused %v", a.postbacks, a.acked, acked, a.unknown, a.refused)
 	}
-	if !repeated || len(kinds) != 3 {
-		t.Errorf("repeats %v, kinds %v: want repeats and three kinds", repeated, kinds)
+	if !repeated || len(kinds) != 4 {
+		t.Errorf("repeats %v, kinds %v: want repeats and four kinds", repeated, kinds)
 	}
 }
 
