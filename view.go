@@ -67,7 +67,9 @@ func (o ViewOutcome) After(ev *Event) ViewOutcome {
 		switch {
 		case d.State == RewardGranted || d.State == RewardHeld:
 			return ViewOutcome{State: ViewConfirmed, Reward: d.Reward}
-		case d.State == RewardDeclined && d.Reason != DeclineOtherSource && d.Reason != DeclineRewarded:
+		case d.State != RewardDeclined, d.Reason == DeclineOtherSource, d.Reason == DeclinePlacement, d.Reason == DeclineRewarded:
+			// that rule is not about this view, or it has paid
+		default:
 			o.State, o.Reason = ViewDeclined, d.Reason
 		}
 	}

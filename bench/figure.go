@@ -9,10 +9,12 @@ const (
 	isolationPart = "isolation"
 	growthPart    = "growth"
 	deadPart      = "dead"
+	rewardsPart   = "rewards"
+	viewsPart     = "views"
 )
 
 // partNames is a constant list; nobody writes to it.
-var partNames = []string{ratioPart, latencyPart, isolationPart, growthPart, deadPart}
+var partNames = []string{ratioPart, latencyPart, isolationPart, growthPart, deadPart, rewardsPart, viewsPart}
 
 // The keys of figures that more than one function names.
 const (
@@ -106,6 +108,14 @@ func figures() []figure {
 		{"dead_drain_per_s", "/s", "drain at a limit of 2,000/s", atLeast(1800)},
 		{"dead_order_displacement", "", "farthest that an old delivery came behind a younger one", nil},
 		{"dead_missing", "", "pending deliveries that never came", atMost(0)},
+		{"plain_per_s", "/s", "carom without rules, delivered at the sink, between the next", nil},
+		{"rewards_per_s", "/s", "carom with a rule, a view and a reward for each event, delivered at the sink", nil},
+		{"rewards_ratio", "", "the second to the first", atLeast(0.7)},
+		{"rewards_rss_mb", "MB", "most memory while it pays", nil},
+		{"views_waiting", "", "views that somebody waits for", nil},
+		{"views_kb", "KB", "memory for each waiting view", atMost(32)},
+		{"views_confirmed_p50_ms", "ms", "from the answer to the postback to the waiting client, median", nil},
+		{"views_confirmed_p99_ms", "ms", "the same, p99", atMost(200)},
 		{figMissing, "", "acknowledged and never delivered, all parts", atMost(0)},
 		{figDuplicates, "", "delivered twice, all parts", atMost(0)},
 	}

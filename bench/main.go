@@ -34,6 +34,7 @@ type options struct {
 	Senders      int
 	GrowthEvents uint64
 	DeadEvents   uint64
+	Views        int
 	WarmUp       time.Duration
 	Window       time.Duration
 	PairWindow   time.Duration
@@ -85,6 +86,7 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.IntVar(&o.Pairs, "pairs", 5, "alternated pairs of the isolation part")
 	f.Uint64Var(&o.GrowthEvents, "growth-events", 10_000_000, "events to load in the growth part")
 	f.Uint64Var(&o.DeadEvents, "dead-events", 1_000_000, "pending deliveries of the dead endpoint")
+	f.IntVar(&o.Views, "views", 5000, "views that somebody waits for in the views part")
 	f.DurationVar(&o.WarmUp, "warm-up", 2*time.Second, "time before each measurement")
 	f.DurationVar(&o.Window, "window", 8*time.Second, "length of each measurement")
 	f.DurationVar(&o.PairWindow, "pair-window", 10*time.Second, "length of each measurement of the isolation part")
@@ -98,10 +100,11 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	if o.Quick {
 		o.Rounds, o.Pairs = 1, 1
 		o.GrowthEvents, o.DeadEvents = min(o.GrowthEvents, 200_000), min(o.DeadEvents, 20_000)
+		o.Views = min(o.Views, 500)
 		o.WarmUp, o.Window, o.PairWindow = 500*time.Millisecond, 2*time.Second, 2*time.Second
 	}
-	if o.Rounds < 1 || o.Pairs < 1 {
-		return o, errors.New("-rounds and -pairs must be at least 1")
+	if o.Rounds < 1 || o.Pairs < 1 || o.Views < 1 {
+		return o, errors.New("-rounds, -pairs and -views must be at least 1")
 	}
 	o.Only = partNames
 	if only != "" {

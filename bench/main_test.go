@@ -44,7 +44,7 @@ func tiny(t *testing.T) options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := parseOptions([]string{"-rounds", "1", "-pairs", "1", "-growth-events", "500", "-dead-events", "300", "-only", "ratio"}, io.Discard)
+	o, err := parseOptions([]string{"-rounds", "1", "-pairs", "1", "-growth-events", "500", "-dead-events", "300", "-views", "30", "-only", "ratio"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 func (r *rig) parts() map[string]func(context.Context, *report, *part) error {
 	return map[string]func(context.Context, *report, *part) error{
 		ratioPart: r.ratio, latencyPart: r.latency, isolationPart: r.isolation, growthPart: r.growth, deadPart: r.dead,
+		rewardsPart: r.rewards, viewsPart: r.views,
 	}
 }
 

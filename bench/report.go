@@ -56,7 +56,7 @@ func (p *part) add(m measurement) {
 
 // account takes what a measurement says about lost and repeated events, and its faults, into the part.
 func (p *part) account(m measurement) {
-	if m.Target == "carom" {
+	if m.Target == "carom" || m.Target == rewardsTarget {
 		p.Missing += m.Missing
 		p.Duplicates += m.Duplicates
 	}

@@ -34,6 +34,9 @@ func TestExamples(t *testing.T) {
 			t.Run("settled without pay", func(t *testing.T) { testSettled(t, b) })
 			t.Run("a database that fails", func(t *testing.T) { testFailingDatabase(t, b) })
 			t.Run("rewards", func(t *testing.T) { testRewards(t, b) })
+			paying := caromtest.Start(t, caromtest.Options{Objects: payingObjects(b.url)})
+			t.Run("rewards through carom", func(t *testing.T) { testRewardsThroughCarom(t, b, paying) })
+			t.Run("crashes with rewards", func(t *testing.T) { testRewardCrashes(t, b, paying) })
 			t.Run("crashes", func(t *testing.T) { testCrashes(t, b, carom) })
 		})
 	}
@@ -42,6 +45,20 @@ func TestExamples(t *testing.T) {
 // objects has carom send what comes through the door of caromtest to a backend, signed.
 func objects(url string) string {
 	return caromtest.Monetag("ymid: view", url+"/carom") + `        method: POST
+        signing_secret: "` + caromSecret + `"
+`
+}
+
+// payingObjects has carom pay by a rule of its own, and send the rewards to a backend, signed.
+func payingObjects(url string) string {
+	return strings.Replace(caromtest.Monetag("ymid: view", url+"/carom"), "    sources:\n", `    currencies: { coins: 0 }
+    rules:
+      watch:
+        filter: { event_types: [impression, click] }
+        price: 12 coins
+    sources:
+`, 1) + `        method: POST
+        sends: rewards
         signing_secret: "` + caromSecret + `"
 `
 }
@@ -274,6 +291,55 @@ func testRewards(t *testing.T, b *backend) {
 	send("dlv_lea", rewardBody("granted", "lea", "0.5"), 500)
 	send("dlv_lea", strings.Replace(rewardBody("granted", "lea", "1"), "coins", "USD", 1), 500)
 	owns(t, b, "lea", 0)
+}
+
+// What carom's rules pay is booked once for each view, and taken back once.
+func testRewardsThroughCarom(t *testing.T, b *backend, carom *caromtest.Server) {
+	b.restart(t, "CAROM_RULES=on")
+	const user = "&telegram_id=7001"
+	for range 2 {
+		for _, event := range []string{"impression not_valued", "click valued", "impression valued"} {
+			eventType, value, _ := strings.Cut(event, " ")
+			carom.Accepted(t, door(eventType, value, "reward-1")+user)
+		}
+	}
+	carom.Accepted(t, door("impression", "valued", "reward-2")+user)
+	delivered(t, carom, "reward-1")
+	delivered(t, carom, "reward-2")
+	owns(t, b, "7001", 24)
+	for range 2 {
+		carom.Accepted(t, door("reversal", "", "reward-1")+user)
+	}
+	delivered(t, carom, "reward-1")
+	owns(t, b, "7001", 12)
+}
+
+// The process is killed at each point of booking a reward, and of taking it back. carom sends both until they are booked.
+func testRewardCrashes(t *testing.T, b *backend, carom *caromtest.Server) {
+	for i, point := range []string{"after_mark", "after_grant", "before_answer"} {
+		t.Run(point, func(t *testing.T) {
+			ymid, user := "crash-"+point, "710"+string(rune('0'+i))
+			for _, step := range []struct {
+				query         string
+				before, after int
+			}{
+				{door("click", "valued", ymid), 0, 12},
+				{door("reversal", "", ymid), 12, 0},
+			} {
+				b.restart(t, "CAROM_RULES=on", "CRASH_AT="+point)
+				carom.Accepted(t, step.query+"&telegram_id="+user)
+				b.dies(t)
+				left := step.before
+				if point == "before_answer" {
+					left = step.after
+				}
+				owns(t, b, user, left)
+				b.start(t, "CAROM_RULES=on")
+				delivered(t, carom, ymid)
+				owns(t, b, user, step.after)
+			}
+		})
+	}
 }
 
 // The process is killed at each point, started again, and sent the same again: by carom of its own accord, by the network as

@@ -109,10 +109,17 @@ func (c *Carom) get(ctx context.Context, path string) (string, error) {
 
 // local asks through the socket in the data folder, which needs no key.
 func (c *Carom) local(ctx context.Context, path string) (string, error) {
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := c.LocalClient()
+	defer client.CloseIdleConnections()
+	return get(ctx, client, "http://localhost"+path)
+}
+
+// LocalClient speaks to the server through the socket in the data folder, which needs no key. The host of its URLs does not
+// matter.
+func (c *Carom) LocalClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dataDir, "carom.sock"))
-	}}
-	return get(ctx, &http.Client{Transport: transport}, "http://localhost"+path)
+	}}}
 }
 
 func get(ctx context.Context, client *http.Client, url string) (string, error) {

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -57,6 +58,8 @@ type server struct {
 	stored  int
 	known   map[string]bool
 	commits int
+	views   []chan struct{} // each closed once its view is confirmed
+	waiting int
 }
 
 // route is one endpoint with what waits for it.
@@ -180,9 +183,19 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/metrics":
 		s.mu.Lock()
-		n := s.commits
+		n, waiting := s.commits, s.waiting
 		s.mu.Unlock()
-		_, _ = fmt.Fprintf(w, "carom_store_commits_total %d\ncarom_store_syncs_total %d\n", n, n)
+		_, _ = fmt.Fprintf(w, "carom_store_commits_total %d\ncarom_store_syncs_total %d\ncarom_views_waiting %d\n", n, n, waiting)
+	case r.URL.Path == "/v1/views":
+		s.mu.Lock()
+		s.views = append(s.views, make(chan struct{}))
+		n := len(s.views) - 1
+		s.mu.Unlock()
+		w.WriteHeader(http.StatusCreated)
+		_, _ = fmt.Fprintf(w, `{"view_id":"%d","ymid":"view-%d","token":"t"}`, n, n)
+	case strings.HasPrefix(r.URL.Path, "/v1/views/"):
+		s.wait(r.URL.Path)
+		_, _ = io.WriteString(w, `{"state":"confirmed"}`)
 	case strings.HasPrefix(r.URL.Path, "/in/bench/monetag/"):
 		if s.fault == FaultEarly {
 			time.AfterFunc(50*time.Millisecond, func() { s.accept(r.URL) })
@@ -193,10 +206,27 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// wait waits until the view at the path is confirmed.
+func (s *server) wait(path string) {
+	n, _ := strconv.Atoi(filepath.Base(path)) // the benchmark asks for what it was told
+	s.mu.Lock()
+	s.waiting++
+	confirmed := s.views[n]
+	s.mu.Unlock()
+	<-confirmed
+	s.mu.Lock()
+	s.waiting--
+	s.mu.Unlock()
+}
+
 func (s *server) accept(u *url.URL) {
 	q := u.Query()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n, err := strconv.Atoi(strings.TrimPrefix(q.Get("ymid"), "view-")); err == nil && n < len(s.views) {
+		close(s.views[n])
+		return
+	}
 	if key := Key(q); s.known[key] && s.fault != FaultCopies {
 		return
 	} else {

@@ -113,21 +113,36 @@ func writeChecked(w io.Writer, r checked) {
 
 func (c *cli) checkCommand() *cobra.Command {
 	var file string
+	var ledger bool
 	cmd := &cobra.Command{
 		Use:   "check [-f FILE]",
-		Short: "Check the settings and an objects file without a server",
+		Short: "Check the settings and an objects file without a server, or the ledger of one",
 		Long: `Reads what serve would read with the same flags and environment, prints every setting with its origin, and lists every
-fault. Without -f, the objects file is the one that the settings name. The exit code is 1 when there is a fault.`,
+fault. Without -f, the objects file is the one that the settings name. The exit code is 1 when there is a fault.
+
+With --ledger, the running server proves its ledger instead: that every balance is the sum of its lines, that every line has its
+cause, and that nothing was rewarded twice.`,
 		Example: `  carom check
   carom check -f carom.yaml
-  carom check --settings /etc/carom/settings.yaml`,
+  carom check --settings /etc/carom/settings.yaml
+  carom check --ledger`,
 		Args: cobra.NoArgs,
 	}
 	config.Flags(cmd.Flags())
 	cmd.Flags().StringVarP(&file, "file", "f", "", "an objects file")
-	cmd.RunE = run(func(context.Context, []string) error {
+	cmd.Flags().BoolVar(&ledger, "ledger", false, "have the running server prove its ledger")
+	cmd.RunE = run(func(ctx context.Context, _ []string) error {
 		r := checked{Warnings: []carom.FieldError{}, Faults: []carom.FieldError{}}
 		cfg, err := config.Load(cmd.Flags(), c.environ)
+		switch {
+		case ledger && file != "":
+			return usagef("--ledger asks the server, and -f reads a file: give one of the two")
+		case ledger && err != nil:
+			return &exitError{exitUsage, err}
+		case ledger:
+			c.data = cfg.Data
+			return c.checkLedger(ctx)
+		}
 		if err != nil {
 			r.Faults = faultsOf(err, r.Faults)
 		} else {
@@ -152,4 +167,35 @@ fault. Without -f, the objects file is the one that the settings name. The exit 
 		return nil
 	})
 	return cmd
+}
+
+// checkLedger has the server prove its ledger.
+func (c *cli) checkLedger(ctx context.Context) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	report, err := call[carom.LedgerReport](ctx, cl, "GET", "/v1/ledger/check", nil)
+	if err != nil {
+		return err
+	}
+	if err := c.print(report, func(w io.Writer) { writeLedgerReport(w, &report) }); err != nil {
+		return err
+	}
+	if len(report.Faults) > 0 {
+		return &exitError{code: exitProblem}
+	}
+	return nil
+}
+
+func writeLedgerReport(w io.Writer, r *carom.LedgerReport) {
+	for _, fault := range r.Faults {
+		_, _ = fmt.Fprintln(w, plain(fault))
+	}
+	_, _ = fmt.Fprintf(w, "Checked %d rewards, %d lines and %d balances.\n", r.Rewards, r.Lines, r.Balances)
+	if len(r.Faults) > 0 {
+		_, _ = fmt.Fprintf(w, "Faults: %d. Keep a copy of the data folder, and report them.\n", len(r.Faults))
+		return
+	}
+	_, _ = fmt.Fprintln(w, "Every balance is the sum of its lines, and every line has its cause.")
 }

@@ -257,7 +257,7 @@ func (c *client) rotate(ctx context.Context, source string, overlap time.Duratio
 func objectPath(kind, id string) (string, error) {
 	app, name, ok := strings.Cut(id, "/")
 	if !ok || app == "" || name == "" {
-		return "", usagef("an %s is named APP/NAME, not %q", kind, id)
+		return "", usagef("write APP/NAME for the %s, not %q", kind, id)
 	}
 	return url.PathEscape(app) + "/" + url.PathEscape(name), nil
 }

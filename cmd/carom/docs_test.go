@@ -96,7 +96,7 @@ func TestDocumentedCommands(t *testing.T) {
 		for _, block := range append(blocks(page, "sh"), blocks(page, "console")...) {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(strings.TrimPrefix(line, "$ "), " #")
-				args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(line))
+				args := shellWords(line)
 				if len(args) < 2 || filepath.Base(args[0]) != "carom" {
 					continue
 				}
@@ -114,6 +114,15 @@ func TestDocumentedCommands(t *testing.T) {
 			}
 		}
 	}
+}
+
+// shellWords splits a line at spaces outside quotes, as a shell does.
+func shellWords(line string) []string {
+	var words []string
+	for _, m := range regexp.MustCompile(`(?:"[^"]*"|'[^']*'|[^\s"'])+`).FindAllString(line, -1) {
+		words = append(words, strings.NewReplacer("'", "", `"`, "").Replace(m))
+	}
+	return words
 }
 
 // TestDocumentedMetrics: docs/operations.md lists the metrics that there are, and no others.

@@ -167,8 +167,10 @@ Exit codes: 0 all is well, 1 a problem was found or the server said no, 2 wrong 
 	flags.StringVarP(&c.output, "output", "o", "text", "text or json")
 	root.AddCommand(
 		c.serveCommand(), c.quickstartCommand(), c.applyCommand(), c.checkCommand(), c.statusCommand(), c.showCommand(),
-		c.tailCommand(), c.statsCommand(), c.sendCommand(), c.resendCommand(), c.pauseCommand(), c.resumeCommand(),
+		c.tailCommand(), c.statsCommand(), c.rewardsCommand(), c.balanceCommand(), c.ledgerCommand(), c.sendCommand(), c.resendCommand(),
+		c.pauseCommand(), c.resumeCommand(), c.freezeCommand(), c.thawCommand(), c.reprocessCommand(), c.voidCommand(), c.grantCommand(),
 		c.rotateCommand(), c.keysCommand(), c.networksCommand(), c.verifyCommand(), c.receiveCommand(), c.versionCommand(),
+		c.shadowCommand(),
 	)
 	return root
 }

@@ -165,6 +165,19 @@ func TestGoldenText(t *testing.T) {
 			{Severity: api.Note, Subject: "server", Fault: api.Network, What: "postbacks come to an app or a source that does not exist", Next: "carom show --unverified"},
 		},
 	}
+	reward := api.Reward{
+		ID: "rwd_0c5g21r0000010000000k", At: noon(), App: "shop", Rule: "watch", User: "u1", Currency: "coins", Amount: "5", State: carom.RewardReversed,
+		Changed: noon().Add(time.Hour), Why: "paid twice (admin)", Event: "evt_0c5g21r0000010000000k", Source: "monetag", Network: "monetag", YMID: "user\x1b123",
+	}
+	lines := []api.LedgerLine{
+		{Reward: reward.ID, N: 1, At: noon(), App: "shop", User: "u1", Currency: "coins", Amount: "5", Event: reward.Event},
+		{Reward: reward.ID, N: 2, At: noon().Add(time.Hour), App: "shop", User: "u1", Currency: "coins", Amount: "-5", Event: "evt_0c5g21r0000010000000m", Why: reward.Why},
+	}
+	rewarded := st
+	rewarded.Decided = []api.Decided{{Rule: "watch", State: carom.RewardGranted, Words: "granted 5 coins to user u1 by rule watch", Reward: reward.ID}}
+	rewarded.Event.View, rewarded.Event.Origin = "vw_0c5g21r0000010000000k", "rcv_0c5g21r0000010000000k"
+	rewarded.Deliveries = []api.Delivery{{ID: "dlv_0c5g21r0000010000000k00", Reward: reward.ID, Endpoint: "shop/coins", State: carom.Pending}}
+	rewarded.Outcome = "accepted, owed to 1 endpoint: 1 pending; granted 5 coins to user u1 by rule watch"
 	refused := api.RefusalList{Received: []api.Refusal{
 		{ID: "rcv_0c5g21r0000010000000k", App: "shop", Source: "monetag", Reason: carom.ReasonLiteralMacro, Detail: "ymid is a macro as text", Received: st.Received},
 		{Reason: carom.ReasonUnknownApp, Received: api.Received{At: noon(), Method: "POST", Path: "/in/x/y/***", Client: "203.0.113.9", BodyBytes: []byte{1, 0xff}}},
@@ -181,6 +194,9 @@ func TestGoldenText(t *testing.T) {
 			writeStatus(b, &api.Status{Verdict: api.OK, Sentence: "No money is being lost."})
 		}},
 		{"refused.txt", func(b *bytes.Buffer) { writeRefusals(b, refused, "refused") }},
+		{"rewards.txt", func(b *bytes.Buffer) { writeRewards(b, []api.Reward{reward}) }},
+		{"reward.txt", func(b *bytes.Buffer) { writeReward(b, &api.RewardStory{Reward: reward, Lines: lines}) }},
+		{"story_rewarded.txt", func(b *bytes.Buffer) { writeStory(b, &rewarded) }},
 		{"stats.txt", func(b *bytes.Buffer) {
 			writeStats(b, &api.Stats{
 				From: noon().Add(-time.Hour), To: noon(),
@@ -213,6 +229,7 @@ func TestGoldenText(t *testing.T) {
 
 func TestCommandsAskTheServer(t *testing.T) {
 	story := encode(t, sampleStory())
+	opened := string(carom.NewOpenedViewID(7, 3))
 	one := encode(t, api.EventList{Events: []api.Event{sampleStory().Event}})
 	tests := []struct {
 		args  string
@@ -225,7 +242,16 @@ func TestCommandsAskTheServer(t *testing.T) {
 		{"show dlv_0c5g21r0000010000000k00", []string{"GET /v1/events/evt_0c5g21r0000010000000k"}, 0, "Outcome"},
 		{"show --ymid user123", []string{"GET /v1/events?limit=20&ymid=user123", "GET /v1/events/evt_0c5g21r0000010000000k"}, 0, "Outcome"},
 		{"show --refused --app shop -n 5", []string{"GET /v1/received?app=shop&kind=refused&limit=5"}, 0, "literal_macro"},
-		{"show rcv_0c5g21r0000010000000k", []string{"GET /v1/received?limit=1000"}, 0, "literal_macro"},
+		{"show rcv_0c5g21r0000010000000k", []string{"GET /v1/received/rcv_0c5g21r0000010000000k"}, 0, "literal_macro"},
+		{"show rwd_0c5g21r0000010000000k", []string{"GET /v1/rewards/rwd_0c5g21r0000010000000k"}, 0, "5 coins by hand"},
+		{"show " + opened, []string{"GET /v1/views/" + opened}, 0, "declined (no_user), unpaid so far"},
+		{"show vw_0c5g21r0000010000000k", []string{"GET /v1/events/evt_0c5g21r0000010000000k"}, 0, "Outcome"},
+		{"rewards --app shop --state held -n 3 --from 2026-03-04", []string{"GET /v1/rewards?app=shop&from=2026-03-04T00%3A00%3A00Z&limit=3&state=held"}, 0, "5 coins"},
+		{"rewards list", []string{"GET /v1/rewards?limit=20"}, 0, "5 coins"},
+		{"balance --app shop u1", []string{"GET /v1/balances?app=shop&user=u1"}, 0, "12.5 coins"},
+		{"ledger --app shop --currency coins u1", []string{"GET /v1/ledger?app=shop&currency=coins&limit=20&user=u1"}, 0, "-5 coins"},
+		{"freeze shop/monetag --why w --dry-run", []string{"POST /v1/sources/shop/monetag/freeze?dry_run=true"}, 0, "would be frozen"},
+		{"thaw shop/monetag --why w", []string{"POST /v1/sources/shop/monetag/thaw"}, 0, "at least 7"},
 		{"show --unverified", []string{"GET /v1/received?kind=unverified&limit=20"}, 0, "literal_macro"},
 		{"show evt_0c5g21r0000010000000k -o json", []string{"GET /v1/events/evt_0c5g21r0000010000000k"}, 0, `"took_ms": 12.3`},
 		{"status", []string{"GET /v1/status"}, 1, "ATTENTION"},
@@ -245,9 +271,17 @@ func TestCommandsAskTheServer(t *testing.T) {
 		t.Run(tt.args, func(t *testing.T) {
 			s := &fakeServer{t: t, status: map[string]int{}, answers: map[string]string{
 				"GET /v1/events": one, "GET /v1/events/evt_0c5g21r0000010000000k": story,
-				"GET /v1/received": `{"received":[{"id":"rcv_0c5g21r0000010000000k","app":"shop","source":"monetag","reason":"literal_macro","received":{}}]}`,
-				"GET /v1/status":   `{"verdict":"attention","sentence":"look","items":[{"severity":"attention","subject":"x"}]}`,
-				"GET /v1/stats":    `{"counts":[],"deliveries":[]}`,
+				"GET /v1/received":                                       `{"received":[{"id":"rcv_0c5g21r0000010000000k","app":"shop","source":"monetag","reason":"literal_macro","received":{}}]}`,
+				"GET /v1/received/rcv_0c5g21r0000010000000k":             `{"id":"rcv_0c5g21r0000010000000k","app":"shop","source":"monetag","reason":"literal_macro","received":{}}`,
+				"GET /v1/rewards":                                        `{"rewards":[{"amount":"5","currency":"coins","state":"held"}]}`,
+				"GET /v1/rewards/rwd_0c5g21r0000010000000k":              `{"reward":{"amount":"5","currency":"coins","rule":"-"},"lines":[]}`,
+				"GET /v1/views/" + opened:                                `{"state":"declined","reason":"no_user","unpaid":true}`,
+				"GET /v1/balances":                                       `{"balances":[{"amount":"12.5","currency":"coins"}]}`,
+				"GET /v1/ledger":                                         `{"lines":[{"amount":"-5","currency":"coins"}]}`,
+				"POST /v1/sources/shop/monetag/freeze":                   `{"dry_run":true,"source":"shop/monetag","mode":"frozen","changed":true}`,
+				"POST /v1/sources/shop/monetag/thaw":                     `{"source":"shop/monetag","mode":"live","changed":true,"waiting":7,"more":true}`,
+				"GET /v1/status":                                         `{"verdict":"attention","sentence":"look","items":[{"severity":"attention","subject":"x"}]}`,
+				"GET /v1/stats":                                          `{"counts":[],"deliveries":[]}`,
 				"POST /v1/events/evt_0c5g21r0000010000000k/resend":       `{"resent":["dlv_0c5g21r0000010000000k00"],"skipped":[]}`,
 				"POST /v1/deliveries/dlv_0c5g21r0000010000000k00/resend": `{"resent":[],"skipped":[{"id":"dlv_0c5g21r0000010000000k00","reason":"pending"}]}`,
 				"POST /v1/endpoints/shop/backend/pause":                  `{}`, "POST /v1/endpoints/shop/backend/resume": `{}`,
@@ -277,7 +311,17 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"unknown command", "statu", 2, `unknown command "statu"`},
 		{"unknown flag", "status --bogus", 2, "--bogus"},
-		{"too few arguments", "resend", 2, "1 arg"},
+		{"too few arguments", "pause", 2, "1 arg"},
+		{"nothing to resend", "resend", 2, "--app"},
+		{"ids and a filter", "void rwd_0c5g21r0000010000000k --user u --why w", 2, "not both"},
+		{"a filter without an app", "reprocess --source monetag --why w", 2, "--app"},
+		{"no reason", "void --app shop", 2, "--why"},
+		{"no reason for one id", "reprocess evt_0c5g21r0000010000000k", 2, "--why"},
+		{"no key", "grant 5 coins --app shop --user u --why w", 2, "key"},
+		{"a moment that is none", "void --app shop --from yesterday --why w", 2, "2026-03-04"},
+		{"a source of another app", "reprocess --app shop --source game/monetag --why w", 2, "give one of the two"},
+		{"no source", "freeze monetag --why w", 2, "APP/NAME"},
+		{"a ledger in a file", "check --ledger -f carom.yaml", 2, "give one of the two"},
 		{"a bad output", "status -o xml", 2, "text or json"},
 		{"a bad id", "show abc", 2, "--ymid"},
 		{"a bad endpoint name", "pause backend", 2, "APP/NAME"},

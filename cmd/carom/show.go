@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"slices"
+	"net/url"
 	"strings"
 
 	"carom"
@@ -19,10 +18,12 @@ func (c *cli) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [ID]",
 		Short: "Show the whole story of an event, or list the newest",
-		Long: `With the id of an event or a delivery: its whole story, from the received request to every attempt.
+		Long: `With the id of an event or a delivery: its whole story, from the received request to every attempt. With the id of a reward: it,
+and its ledger lines; of a view: how it stands; of a refused postback: what came.
 With --ymid or --user and a single match: its story. Else a list, newest first.`,
 		Example: `  carom show
   carom show evt_0c5g21r0000010000000k
+  carom show rwd_0c5g21r0000010000000k
   carom show --ymid user123
   carom show --app shop --source monetag -n 5
   carom show --refused
@@ -69,7 +70,22 @@ func addSelector(cmd *cobra.Command, s *selector) {
 func (c *cli) showID(ctx context.Context, cl *client, id string) error {
 	switch {
 	case strings.HasPrefix(id, "rcv_"):
-		return c.showRefused(ctx, cl, carom.ReceivedID(id))
+		return c.showRefused(ctx, cl, id)
+	case strings.HasPrefix(id, "rwd_"):
+		st, err := call[api.RewardStory](ctx, cl, "GET", "/v1/rewards/"+url.PathEscape(id), nil)
+		if err != nil {
+			return err
+		}
+		return c.print(st, func(w io.Writer) { writeReward(w, &st) })
+	case strings.HasPrefix(id, "vw_"):
+		inc, opened, ref, err := carom.ViewID(id).Place()
+		if err != nil {
+			return usagef("%q is not a whole view id: it has 24 characters", id)
+		}
+		if opened != 0 {
+			return c.showView(ctx, cl, id)
+		}
+		id = string(carom.NewEventID(inc, ref)) // the one that made it
 	case strings.HasPrefix(id, "dlv_"):
 		inc, ref, _, err := carom.DeliveryID(id).Place()
 		if err != nil {
@@ -77,7 +93,7 @@ func (c *cli) showID(ctx context.Context, cl *client, id string) error {
 		}
 		id = string(carom.NewEventID(inc, ref))
 	case !strings.HasPrefix(id, "evt_"):
-		return usagef("%q is not an id (evt_…, dlv_… or rcv_…): to search, give --ymid, --user or --zone", id)
+		return usagef("%q is not an id (evt_…, dlv_…, rcv_…, rwd_… or vw_…): to search, give --ymid, --user or --zone", id)
 	}
 	st, err := cl.story(ctx, carom.EventID(id))
 	if err != nil {
@@ -86,24 +102,37 @@ func (c *cli) showID(ctx context.Context, cl *client, id string) error {
 	return c.print(st, func(w io.Writer) { writeStory(w, &st) })
 }
 
-// showRefused finds one refused postback by its id, from the newest backwards.
-func (c *cli) showRefused(ctx context.Context, cl *client, id carom.ReceivedID) error {
-	s := selector{limit: 1000}
-	for {
-		list, err := cl.received(ctx, s)
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(list.Received, func(r api.Refusal) bool { return r.ID == id })
-		if i >= 0 {
-			one := api.RefusalList{Received: list.Received[i : i+1]}
-			return c.print(one.Received[0], func(w io.Writer) { writeRefusals(w, one, "refused") })
-		}
-		if list.Next == "" || list.Next < id {
-			return fmt.Errorf("there is no refused postback %s, or it is older than what is kept", id)
-		}
-		s.before = string(list.Next)
+func (c *cli) showRefused(ctx context.Context, cl *client, id string) error {
+	r, err := call[api.Refusal](ctx, cl, "GET", "/v1/received/"+url.PathEscape(id), nil)
+	if err != nil {
+		return err
 	}
+	return c.print(r, func(w io.Writer) { writeRefusals(w, api.RefusalList{Received: []api.Refusal{r}}, "refused") })
+}
+
+// showView asks how an opened view stands.
+func (c *cli) showView(ctx context.Context, cl *client, id string) error {
+	v, err := call[api.View](ctx, cl, "GET", "/v1/views/"+url.PathEscape(id), nil)
+	if err != nil {
+		return err
+	}
+	return c.print(v, func(w io.Writer) {
+		state := string(v.State)
+		if v.Reason != "" {
+			state += " (" + string(v.Reason) + ")"
+		}
+		if v.Unpaid {
+			state += ", unpaid so far"
+		}
+		if v.Late {
+			state += ", late"
+		}
+		rows := [][]string{{"View", string(v.ViewID)}, {"State", state}, {"Expires", clock(v.ExpiresAt) + " UTC"}}
+		if r := v.Reward; r != nil {
+			rows = append(rows, []string{"Reward", r.Amount + " " + r.Currency + " by rule " + r.Rule + ", " + string(r.State) + "  " + string(r.ID)})
+		}
+		table(w, rows)
+	})
 }
 
 func (c *cli) showReceived(ctx context.Context, cl *client, s selector, kind string) error {

@@ -75,6 +75,14 @@ func orDash(s string) string {
 	return s
 }
 
+// orEmpty puts before in front of a text, if there is one.
+func orEmpty(before, s string) string {
+	if s == "" {
+		return ""
+	}
+	return before + s
+}
+
 func orNone(s string) string {
 	if s == "" {
 		return "(none)"
@@ -133,6 +141,12 @@ func writeStory(w io.Writer, st *api.Story) {
 	if p := st.Proof; p != nil {
 		rows = append(rows, []string{"Not covered", orNone(strings.Join(p.NotCovered, ", "))})
 	}
+	for _, d := range st.Decided {
+		rows = append(rows, []string{"Reward", d.Words + orEmpty("  ", string(d.Reward))})
+	}
+	if st.ReprocessedAs != "" {
+		rows = append(rows, []string{"Reprocessed as", string(st.ReprocessedAs)})
+	}
 	table(w, append(rows, eventRows(e)...))
 	_, _ = fmt.Fprintln(w)
 	writeReceived(w, &st.Received)
@@ -148,7 +162,7 @@ func eventRows(e *api.Event) [][]string {
 	for _, f := range []struct{ name, value string }{
 		{"ymid", e.YMID}, {"zone_id", e.ZoneID}, {"sub_zone_id", e.SubZoneID}, {"request_var", e.RequestVar},
 		{"telegram_id", e.TelegramID}, {"user_id", e.UserID}, {"Estimated price", e.EstimatedPrice}, {"Network's id", e.ExternalID},
-		{"Flags", strings.Join(e.Flags, ", ")}, {"Held", e.Held},
+		{"View", string(e.View)}, {"Flags", strings.Join(e.Flags, ", ")}, {"Held", e.Held}, {"Made of", e.Origin},
 	} {
 		if f.value != "" {
 			rows = append(rows, []string{f.name, f.value})
@@ -182,7 +196,7 @@ func writeReceived(w io.Writer, r *api.Received) {
 }
 
 func writeDelivery(w io.Writer, d *api.Delivery) {
-	_, _ = fmt.Fprintf(w, "Delivery to %s: %s (%s)\n", plain(d.Endpoint), d.State, d.ID)
+	_, _ = fmt.Fprintf(w, "Delivery to %s: %s (%s%s)\n", plain(d.Endpoint), d.State, d.ID, orEmpty(", of ", string(d.Reward)))
 	if len(d.Attempts) == 0 && d.State == "pending" {
 		_, _ = fmt.Fprintln(w, "  no attempt yet")
 	}
@@ -237,6 +251,9 @@ func writeRefusals(w io.Writer, list api.RefusalList, kind string) {
 		rows = append(rows, []string{"Source", orDash(strings.Trim(r.App+"/"+r.Source, "/"))}, []string{"Reason", string(r.Reason)})
 		if r.Detail != "" {
 			rows = append(rows, []string{"Detail", r.Detail})
+		}
+		if r.ReprocessedAs != "" {
+			rows = append(rows, []string{"Reprocessed as", string(r.ReprocessedAs)})
 		}
 		table(w, rows)
 		writeReceived(w, &r.Received)
@@ -312,4 +329,4 @@ func writeMade(w io.Writer, made []api.MadeSecret) {
 }
 
 // sorted returns the keys of m in order.
-func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -2,9 +2,9 @@
 // document generated from the code and problem details for errors.
 //
 // It stands beside the flow of events: it reads the store and the lanes, and changes only what an operator changes
-// (objects, keys, resends). It decides nothing about events. It promises that no secret is shown but once, when it is
-// made, and that a key which is limited to one app sees nothing of any other. POST /v1/events is described here and served
-// by the door.
+// (objects, keys, resends, and rewards by hand through the door). It decides nothing about events. It promises that no
+// secret is shown but once, when it is made, and that a key which is limited to one app sees nothing of any other.
+// POST /v1/events is described here and served by the door, /v1/views by the door of views.
 package api
 
 import (
@@ -42,6 +42,24 @@ type Store interface {
 	Trouble() carom.Trouble
 	// KeyBySum finds a key by the SHA-256 of its text, from memory.
 	KeyBySum(sum [32]byte) (carom.APIKey, bool)
+	// Rewards returns the rewards that f selects, newest first.
+	Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Reward, error)
+	// Reward returns a reward with its lines, oldest first, or carom.ErrNotFound.
+	Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error)
+	// Ledger returns the lines of a user's account, newest first.
+	Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.LedgerLine, error)
+	Balances(ctx context.Context, app, user string) ([]carom.Balance, error)
+	// CheckLedger reads the whole ledger and says where it does not agree with itself.
+	CheckLedger(ctx context.Context) (carom.LedgerReport, error)
+}
+
+// Door is what the API asks of the door: what a person does by hand becomes events there. An error of Void and Reprocess
+// says that those behind what they return were not changed.
+type Door interface {
+	Void(rewards []*carom.Reward, by carom.By) ([]carom.Decided, error)
+	// Grant returns no reward when the key was used before, and the id of the event that used it.
+	Grant(r carom.Reward, key string, by carom.By) (*carom.Reward, carom.EventID, error)
+	Reprocess(ctx context.Context, events []*carom.Event, refused []*carom.Refused, as carom.RewardEventType, by carom.By) ([]carom.Reprocessed, error)
 }
 
 // Lanes is what the API asks of the lanes.
@@ -88,9 +106,10 @@ type MadeSecret struct {
 	URL    string `json:"url" doc:"The URL to enter at the network. Shown once: its secret is not kept"`
 }
 
-// Options is what New needs. Store, Lanes and Objects are required.
+// Options is what New needs. Store, Door, Lanes and Objects are required.
 type Options struct {
 	Store   Store
+	Door    Door
 	Lanes   Lanes
 	Objects Objects
 	Version string
@@ -104,7 +123,9 @@ type Options struct {
 	Keys    network.Keys
 	// Profiles are the networks that carom knows, by name: stories say what their proofs rest on.
 	Profiles map[string]*network.Profile
-	// Log gets errors that no caller can see; none are logged when nil.
+	// Shadow reports what comparing a source with today's receiver has found; nil: there are no reports.
+	Shadow func(ctx context.Context, app, source string, since time.Time) (carom.ShadowReport, error)
+	// Log gets errors that no caller can see, and a line for everything that is changed by hand; nothing is logged when nil.
 	Log *slog.Logger
 	// Done, when closed, ends requests that would go on for ever (the tail), so that the server can stop.
 	Done <-chan struct{}

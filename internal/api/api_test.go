@@ -17,8 +17,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func refusedID() string { return string(carom.NewReceivedID(7, carom.Ref{Bucket: 1, Seq: 3})) }
+
+func rewardID(no int64) string { return string(carom.NewRewardID(7, no)) }
+
 func TestEveryRouteAnswers(t *testing.T) {
-	secretKey := "hunter2"
+	secretKey, why := "hunter2", `{"why":"a test"}`
 	tests := []struct {
 		route  string
 		body   string
@@ -44,6 +48,21 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"POST /v1/endpoints/shop/backend/pause", "", 204, nil},
 		{"POST /v1/endpoints/shop/backend/resume", "", 204, nil},
 		{"POST /v1/sources/shop/monetag/rotate", "", 200, []string{`"url":"https://carom.example/in/shop/monetag/`}},
+		{"POST /v1/sources/shop/monetag/freeze", why, 200, []string{`"mode":"frozen"`, `"changed":true`, "carom thaw shop/monetag"}},
+		{"POST /v1/sources/shop/monetag/thaw", why, 200, []string{`"mode":"live"`, `"changed":false`, `"waiting":0`}},
+		{"GET /v1/received/" + refusedID(), "", 200, []string{`"reason":"literal_macro"`}},
+		{"GET /v1/rewards", "", 200, []string{`"amount":"2.5"`, `"rule":"watch"`, `"state":"held"`, `"user":"u9"`}},
+		{"GET /v1/rewards?app=shop&limit=1", "", 200, []string{`"next":"` + rewardID(4) + `"`}},
+		{"GET /v1/rewards/" + rewardID(2), "", 200, []string{
+			`"amount":"-2.5"`, `"why":"a test (admin)"`, `"events":["` + string(eventID(1)) + `","` + string(eventID(2)) + `"]`,
+		}},
+		{"GET /v1/balances?app=shop&user=u1", "", 200, []string{`"currency":"coins","amount":"0"`}},
+		{"GET /v1/ledger?app=shop&user=u1", "", 200, []string{`"amount":"2.5"`, `"amount":"-2.5"`}},
+		{"GET /v1/ledger/check", "", 200, []string{`"rewards":4`, `"faults":[]`}},
+		{"POST /v1/rewards/void", `{"ids":["` + rewardID(2) + `"],"why":"w"}`, 200, []string{`"state":"reversed","rewards":1,"amount":"2.5"`}},
+		{"POST /v1/rewards/grant", `{"app":"shop","user":"u1","currency":"coins","amount":"5","key":"k","why":"w"}`, 200, []string{`"amount":"5"`, `"event":"evt_`}},
+		{"POST /v1/reprocess", `{"filter":{"app":"shop","kind":"held"},"why":"w"}`, 200, []string{`"items":[]`, `"reprocessed":0`}},
+		{"POST /v1/resend", `{"filter":{"app":"shop"},"why":"w"}`, 200, []string{string(deliveryID(1, 0)), `"state":"dead","deliveries":1`}},
 		{"GET /v1/keys", "", 200, []string{`"id":"key_read"`}},
 		{"POST /v1/keys", `{"name":"ci","scope":"read"}`, 201, []string{`"key":"carom_`}},
 		{"DELETE /v1/keys/key_read", "", 204, nil},
@@ -93,6 +112,22 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"POST /v1/keys", `{"name":"x","scope":"read","app":"game"}`, map[string]int{"game-admin": 201}},
 		{"DELETE /v1/keys/key_read", "", map[string]int{"read": 403, "game-admin": 404, "admin": 204}},
 		{"GET /v1/openapi.json", "", map[string]int{"none": 200}},
+		{"GET /v1/rewards", "", map[string]int{"none": 401, "events": 403, "read": 200, "game-read": 200}},
+		{"GET /v1/rewards?app=shop", "", map[string]int{"game-read": 404}},
+		{"GET /v1/rewards/" + rewardID(2), "", map[string]int{"read": 200, "game-read": 404}},
+		{"GET /v1/balances?user=u1", "", map[string]int{"read": 422, "game-read": 200}},
+		{"GET /v1/ledger?app=shop&user=u1", "", map[string]int{"read": 200, "game-read": 404}},
+		{"GET /v1/ledger/check", "", map[string]int{"read": 200, "game-read": 403, "": 200}},
+		{"GET /v1/received/" + refusedID(), "", map[string]int{"read": 200, "game-read": 404}},
+		{"POST /v1/rewards/void", `{"ids":["` + rewardID(2) + `"],"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/rewards/void", `{"filter":{"app":"shop"},"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/rewards/void", `{"filter":{},"why":"w"}`, map[string]int{"game-admin": 200, "admin": 422}},
+		{"POST /v1/rewards/grant", `{"app":"shop","user":"u","currency":"coins","amount":"5","key":"k","why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/reprocess", `{"filter":{"app":"shop","kind":"held"},"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/reprocess", `{"ids":["` + shop + `"],"why":"w"}`, map[string]int{"game-admin": 404, "admin": 200}},
+		{"POST /v1/resend", `{"filter":{"app":"shop"},"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/sources/shop/monetag/freeze", `{"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/sources/game/monetag/thaw", `{"why":"w"}`, map[string]int{"game-admin": 200}},
 	}
 	for _, tt := range tests {
 		for key, want := range tt.want {
@@ -420,7 +455,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 	}
-	if !ids["report-events"] || len(ids) != 21 {
+	if !ids["report-events"] || !ids["open-view"] || len(ids) != 36 {
 		t.Errorf("%d operations: %v", len(ids), ids)
 	}
 	if schemas["ErrorModel"] != nil || schemas["Problem"] == nil {

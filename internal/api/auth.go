@@ -32,8 +32,9 @@ func IsLocal(ctx context.Context) bool {
 	return local
 }
 
-// caller is who asks: the local operator, or the holder of a key. App is empty when all apps may be seen.
+// caller is who asks: the local operator, or the holder of a key, by the key's name. App is empty when all apps may be seen.
 type caller struct {
+	name  string
 	scope carom.Scope
 	app   string
 }
@@ -72,7 +73,7 @@ func (c caller) all() error {
 func (s *service) authorize(ctx huma.Context, next func(huma.Context)) {
 	_, w := humago.Unwrap(ctx)
 	if IsLocal(ctx.Context()) {
-		next(huma.WithValue(ctx, callerKey{}, caller{scope: carom.ScopeAdmin}))
+		next(huma.WithValue(ctx, callerKey{}, caller{name: "local socket", scope: carom.ScopeAdmin}))
 		return
 	}
 	scheme, token, _ := strings.Cut(ctx.Header("Authorization"), " ")
@@ -95,7 +96,7 @@ func (s *service) authorize(ctx huma.Context, next func(huma.Context)) {
 			": make one with `carom keys create --scope "+string(needed)+"`"))
 		return
 	}
-	next(huma.WithValue(ctx, callerKey{}, caller{scope: key.Scope, app: key.App}))
+	next(huma.WithValue(ctx, callerKey{}, caller{name: key.Name, scope: key.Scope, app: key.App}))
 }
 
 // scopeFor is the scope that a method needs: what only reads needs read, all else admin.

@@ -31,6 +31,8 @@ type Event struct {
 	Flags           []string          `json:"flags,omitempty" nullable:"false" doc:"Oddities that did not stop it"`
 	Held            string            `json:"held,omitempty" doc:"Why it is held; empty when it is not"`
 	Strength        string            `json:"strength" doc:"How strongly it was verified: signed, secret or address"`
+	View            carom.ViewID      `json:"view,omitempty" doc:"Of a view that was opened, or that its ymid shares with others"`
+	Origin          string            `json:"origin,omitempty" doc:"The held event or refused postback that was reprocessed to make it"`
 }
 
 // Received is the raw request that an event or a refusal came from. Its path shows no secret.
@@ -53,6 +55,9 @@ type Story struct {
 	Proof      *Proof     `json:"proof,omitempty" doc:"What its network's proofs rest on; absent for events that a trusted server reported"`
 	Outcome    string     `json:"outcome" doc:"What became of it, in words"`
 	Deliveries []Delivery `json:"deliveries" nullable:"false"`
+
+	Decided       []Decided     `json:"decided,omitempty" nullable:"false" doc:"What became of the rules that count it, and of the rewards that it changed"`
+	ReprocessedAs carom.EventID `json:"reprocessed_as,omitempty" doc:"Of a held event: the event that reprocessing made of it"`
 }
 
 // Proof says what speaks for the events of a network.
@@ -62,9 +67,10 @@ type Proof struct {
 	NotCovered []string `json:"not_covered" nullable:"false" doc:"Fields that whoever saw one postback could have altered"`
 }
 
-// Delivery is one event owed to one endpoint, with its attempts, oldest first.
+// Delivery is one event or reward owed to one endpoint, with its attempts, oldest first.
 type Delivery struct {
 	ID       carom.DeliveryID    `json:"id"`
+	Reward   carom.RewardID      `json:"reward,omitempty" doc:"The reward that it is about; absent when it is about the event"`
 	Endpoint string              `json:"endpoint" doc:"app/endpoint; #7 when the endpoint is deleted"`
 	State    carom.DeliveryState `json:"state" enum:"pending,delivered,dead,expired"`
 	Due      time.Time           `json:"due,omitzero" doc:"When the next attempt is due"`
@@ -100,7 +106,7 @@ func EventOf(e *carom.Event) Event {
 		EventType: string(e.Type), RewardEventType: string(e.Value),
 		YMID: e.YMID, ZoneID: e.ZoneID, SubZoneID: e.SubZoneID, RequestVar: e.RequestVar, TelegramID: e.TelegramID, UserID: e.UserID,
 		EstimatedPrice: e.Price.String(), ExternalID: e.ExternalID,
-		Flags: e.Flags.Names(), Held: e.Held, Strength: string(e.Strength),
+		Flags: e.Flags.Names(), Held: e.Held, Strength: string(e.Strength), View: e.View, Origin: e.Origin,
 	}
 	if len(e.Fields) > 0 {
 		v.Fields = make(map[string]string, len(e.Fields))
@@ -127,9 +133,9 @@ func receivedOf(r *carom.Received) Received {
 }
 
 func storyOf(st *carom.Story) Story {
-	v := Story{Event: EventOf(st.Event), Received: receivedOf(&st.Event.Received), Deliveries: []Delivery{}}
+	v := Story{Event: EventOf(st.Event), Received: receivedOf(&st.Event.Received), Deliveries: []Delivery{}, Decided: decidedOf(st.Event.Decided)}
 	for _, d := range st.Deliveries {
-		dv := Delivery{ID: d.ID, Endpoint: d.Endpoint, State: d.State, Due: d.Due, Attempts: []Attempt{}}
+		dv := Delivery{ID: d.ID, Reward: d.Reward, Endpoint: d.Endpoint, State: d.State, Due: d.Due, Attempts: []Attempt{}}
 		for _, a := range d.Attempts {
 			dv.Attempts = append(dv.Attempts, Attempt{
 				Number: a.Number, At: a.At.UTC(), TookMS: float64(a.Took.Microseconds()) / 1000,
@@ -141,32 +147,6 @@ func storyOf(st *carom.Story) Story {
 	}
 	v.Outcome = outcome(st)
 	return v
-}
-
-// outcome says in words what became of an event.
-func outcome(st *carom.Story) string {
-	switch {
-	case st.Event.Held != "":
-		return "held (" + st.Event.Held + "): kept, and owed to nobody"
-	case len(st.Deliveries) == 0:
-		return "accepted, and matched no endpoint: no filter of an endpoint of " + st.Event.App + " let it through"
-	}
-	var n [4]int
-	states := []carom.DeliveryState{carom.Delivered, carom.Pending, carom.Dead, carom.Expired}
-	for _, d := range st.Deliveries {
-		for i, state := range states {
-			if d.State == state {
-				n[i]++
-			}
-		}
-	}
-	var parts []string
-	for i, state := range states {
-		if n[i] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[i], state))
-		}
-	}
-	return fmt.Sprintf("accepted, owed to %s: %s", plural(len(st.Deliveries), "endpoint"), strings.Join(parts, ", "))
 }
 
 // plural writes a number with its noun: "1 endpoint", "3 endpoints", "2 deliveries".
@@ -254,6 +234,9 @@ func (s *service) getEvent(ctx context.Context, in *eventIn) (*storyOut, error) 
 		return nil, err
 	}
 	out := &storyOut{storyOf(st)}
+	if out.Body.ReprocessedAs, err = s.reprocessedAs(ctx, st.Event); err != nil {
+		return nil, err
+	}
 	if p := s.Profiles[st.Event.Network]; p != nil {
 		out.Body.Proof = &Proof{Evidence: p.Evidence, Covered: []string{}, NotCovered: p.NotCovered()}
 		for _, field := range p.Fields() {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -36,6 +38,10 @@ type fakeStore struct {
 	backlogs   []carom.Backlog
 	keys       []carom.APIKey
 	trouble    carom.Trouble
+	rewards    []*carom.Reward // newest first
+	lines      []carom.LedgerLine
+	balances   []carom.Balance
+	report     carom.LedgerReport
 	err        error
 
 	resent  []carom.DeliveryID
@@ -51,12 +57,43 @@ func (s *fakeStore) Events(_ context.Context, f carom.EventFilter) ([]*carom.Eve
 	var list []*carom.Event
 	for _, st := range s.stories {
 		e := st.Event
-		if (f.App == "" || f.App == e.App) && (f.Before == "" || e.ID < f.Before) && len(list) < f.Limit {
+		if (f.App == "" || f.App == e.App) && (f.Before == "" || e.ID < f.Before) && len(list) < f.Limit &&
+			(f.Source == "" || f.Source == e.Source) && !e.At.Before(f.Since) {
 			list = append(list, e)
 		}
 	}
 	return list, nil
 }
+
+func (s *fakeStore) Rewards(_ context.Context, f carom.RewardFilter) ([]*carom.Reward, error) {
+	var list []*carom.Reward
+	for _, r := range s.rewards {
+		if (f.App == "" || f.App == r.App) && (f.User == "" || f.User == r.User) && (f.State == "" || f.State == r.State) &&
+			(f.Before == "" || r.ID < f.Before) && len(list) < f.Limit {
+			list = append(list, r)
+		}
+	}
+	return list, s.err
+}
+
+func (s *fakeStore) Reward(_ context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error) {
+	for _, r := range s.rewards {
+		if r.ID == id {
+			return r, s.lines, nil
+		}
+	}
+	return nil, nil, carom.ErrNotFound
+}
+
+func (s *fakeStore) Ledger(context.Context, carom.LedgerFilter) ([]carom.LedgerLine, error) {
+	return s.lines, s.err
+}
+
+func (s *fakeStore) Balances(context.Context, string, string) ([]carom.Balance, error) {
+	return slices.Clone(s.balances), s.err
+}
+
+func (s *fakeStore) CheckLedger(context.Context) (carom.LedgerReport, error) { return s.report, s.err }
 
 func (s *fakeStore) Trouble() carom.Trouble { return s.trouble }
 
@@ -115,6 +152,59 @@ func (s *fakeStore) KeyBySum(sum [32]byte) (carom.APIKey, bool) {
 	return carom.APIKey{}, false
 }
 
+// fakeDoor does to the fake store what the door does to the real one. It grants once for each key, and reprocesses once.
+type fakeDoor struct {
+	store *fakeStore
+	asked []string // "void 2 by admin: why"
+	stop  int      // when above zero: the store can store nothing after so many
+}
+
+func (d *fakeDoor) Void(rewards []*carom.Reward, by carom.By) ([]carom.Decided, error) {
+	d.asked = append(d.asked, fmt.Sprintf("void %d by %s", len(rewards), by))
+	var out []carom.Decided
+	for i, r := range rewards {
+		if d.stop > 0 && i == d.stop {
+			return out, carom.ErrUnavailable
+		}
+		after := *r
+		if after.State = carom.RewardReversed; r.State == carom.RewardHeld {
+			after.State = carom.RewardCanceled
+		}
+		out = append(out, carom.Decided{Rule: r.Rule, State: after.State, Reward: &after})
+	}
+	return out, nil
+}
+
+func (d *fakeDoor) Grant(r carom.Reward, key string, by carom.By) (*carom.Reward, carom.EventID, error) {
+	d.asked = append(d.asked, fmt.Sprintf("grant %s %s to %s by %s", r.Amount, r.Currency, r.User, by))
+	for _, st := range d.store.stories {
+		if st.Event.ExternalID == key {
+			return nil, st.Event.ID, nil
+		}
+	}
+	r.ID, r.Rule, r.State, r.Event = carom.NewRewardID(7, 90), carom.RuleByHand, carom.RewardGranted, eventID(90)
+	ev := &carom.Event{
+		ID: r.Event, At: noon(), App: r.App, Source: carom.SourceCarom, Type: carom.Completion, ExternalID: key, UserID: r.User,
+		Decided: []carom.Decided{{Rule: r.Rule, State: r.State, Reward: &r}},
+	}
+	d.store.stories = append([]*carom.Story{{Event: ev}}, d.store.stories...)
+	return &r, r.Event, nil
+}
+
+func (d *fakeDoor) Reprocess(_ context.Context, events []*carom.Event, refused []*carom.Refused, as carom.RewardEventType, by carom.By) ([]carom.Reprocessed, error) {
+	d.asked = append(d.asked, fmt.Sprintf("reprocess %d and %d as %q by %s", len(events), len(refused), as, by))
+	var out []carom.Reprocessed
+	for i, ev := range events {
+		made := eventID(80 + uint32(i))
+		reward := &carom.Reward{ID: carom.NewRewardID(7, 80+int64(i)), App: ev.App, User: "u", Currency: "coins", Amount: 5_000_000_000}
+		out = append(out, carom.Reprocessed{Of: string(ev.ID), Event: made, Decided: []carom.Decided{{Rule: "watch", State: carom.RewardGranted, Reward: reward}}})
+	}
+	for _, r := range refused {
+		out = append(out, carom.Reprocessed{Of: string(r.ID), Reason: "it is refused again"})
+	}
+	return out, nil
+}
+
 type fakeLanes struct {
 	lanes []carom.LaneState
 	woken []int
@@ -149,6 +239,8 @@ func (o *fakeObjects) Plan(yaml []byte, _ bool) (carom.Objects, []Change, []Made
 // world is a server's API over fakes: the apps shop and game, each with a source and an endpoint.
 type world struct {
 	store   *fakeStore
+	door    *fakeDoor
+	log     *strings.Builder
 	lanes   *fakeLanes
 	objects *fakeObjects
 	done    chan struct{}
@@ -174,11 +266,22 @@ func newWorld() *world {
 				key("events", "", carom.ScopeEvents), key("read", "", carom.ScopeRead), key("admin", "", carom.ScopeAdmin),
 				key("game-read", "game", carom.ScopeRead), key("game-admin", "game", carom.ScopeAdmin),
 			},
+			rewards: []*carom.Reward{
+				shopReward(4, carom.RewardReversed), shopReward(3, carom.RewardHeld), shopReward(2, carom.RewardGranted),
+				{ID: carom.NewRewardID(7, 1), At: noon(), App: "game", Rule: "watch", User: "u9", Currency: "gems", Amount: 1_000_000_000, State: carom.RewardGranted},
+			},
+			lines: []carom.LedgerLine{
+				{Reward: carom.NewRewardID(7, 2), N: 1, At: noon(), App: "shop", User: "u1", Currency: "coins", Amount: 2_500_000_000, Event: eventID(1)},
+				{Reward: carom.NewRewardID(7, 2), N: 2, At: noon(), App: "shop", User: "u1", Currency: "coins", Amount: -2_500_000_000, Event: eventID(2), Why: "a test (admin)"},
+			},
+			balances: []carom.Balance{{App: "shop", User: "u1", Currency: "coins", Changed: noon()}},
+			report:   carom.LedgerReport{Rewards: 4, Lines: 2, Balances: 1},
 		},
+		log:   &strings.Builder{},
 		lanes: &fakeLanes{lanes: []carom.LaneState{{Endpoint: "shop/backend", Breaker: "closed", Queued: 2}}},
 		objects: &fakeObjects{objects: carom.Objects{
 			Publishers: []carom.Publisher{{Name: "acme"}},
-			Apps:       []carom.App{{Name: "shop", Publisher: "acme"}, {Name: "game"}},
+			Apps:       []carom.App{{Name: "shop", Publisher: "acme", Currencies: map[string]int{"coins": 0, "usd": 2}}, {Name: "game"}},
 			Sources: []carom.Source{
 				{App: "shop", Name: "monetag", Profile: "monetag", Secrets: []carom.SecretSum{{Sum: [32]byte{1}}}},
 				{App: "game", Name: "monetag", Profile: "monetag"},
@@ -191,13 +294,22 @@ func newWorld() *world {
 		}},
 		done: make(chan struct{}),
 	}
+	w.door = &fakeDoor{store: w.store}
 	w.handler = New(Options{
-		Store: w.store, Lanes: w.lanes, Objects: w.objects, Version: "v1.2.3", Now: noon, Done: w.done,
+		Log:   slog.New(slog.NewTextHandler(w.log, nil)),
+		Store: w.store, Door: w.door, Lanes: w.lanes, Objects: w.objects, Version: "v1.2.3", Now: noon, Done: w.done,
 		SourceURL: func(s carom.Source, secret string) string {
 			return "https://carom.example/in/" + s.App + "/" + s.Name + "/" + secret
 		},
 	})
 	return w
+}
+
+func shopReward(no int64, state carom.RewardState) *carom.Reward {
+	return &carom.Reward{
+		ID: carom.NewRewardID(7, no), At: noon(), App: "shop", Rule: "watch", User: "u1", Currency: "coins", Amount: 2_500_000_000,
+		State: state, Changed: noon(), Event: eventID(1), Source: "monetag", Network: "monetag", YMID: "user123",
+	}
 }
 
 func shopStory() *carom.Story {

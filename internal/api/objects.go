@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -32,6 +33,7 @@ type Source struct {
 	EventTypes       map[string]string `json:"event_types,omitempty"`
 	DedupeWindow     string            `json:"dedupe_window"`
 	RepeatWindow     string            `json:"repeat_window"`
+	Mode             string            `json:"mode" doc:"live, frozen (events wait for your release) or shadow (they are judged, and nothing else)"`
 	Secrets          []SourceSecret    `json:"secrets,omitempty" nullable:"false" doc:"How many path secrets count now, and until when"`
 }
 
@@ -55,6 +57,8 @@ type Endpoint struct {
 	Zones        []string      `json:"zones,omitempty" nullable:"false"`
 	RequestVars  []string      `json:"request_vars,omitempty" nullable:"false"`
 	Sources      []string      `json:"sources,omitempty" nullable:"false"`
+	Rules        []string      `json:"rules,omitempty" nullable:"false"`
+	Sends        string        `json:"sends" doc:"events or rewards"`
 	Contains     string        `json:"contains,omitempty" doc:"What an answer must hold to count as success"`
 	NotContains  string        `json:"not_contains,omitempty"`
 	Schedule     []string      `json:"schedule" nullable:"false"`
@@ -114,8 +118,8 @@ func sourceOf(s carom.Source) Source {
 	s = s.WithDefaults()
 	v := Source{
 		App: s.App, Name: s.Name, Profile: s.Profile, YMID: string(s.YMID), Template: maskURL(s.Template),
-		DefaultEventType: string(s.DefaultEventType),
-		DedupeWindow:     carom.FormatDuration(s.DedupeWindow), RepeatWindow: carom.FormatDuration(s.RepeatWindow),
+		DefaultEventType: string(s.DefaultEventType), Mode: cmp.Or(string(s.Mode), "live"),
+		DedupeWindow: carom.FormatDuration(s.DedupeWindow), RepeatWindow: carom.FormatDuration(s.RepeatWindow),
 	}
 	if len(s.EventTypes) > 0 {
 		v.EventTypes = make(map[string]string, len(s.EventTypes))
@@ -135,6 +139,7 @@ func endpointOf(e carom.Endpoint, scope carom.Scope) Endpoint {
 		App: e.App, Name: e.Name, URL: maskURL(e.URL), Method: e.Method, ContentType: e.ContentType,
 		EventTypes: texts(e.Filter.EventTypes), Values: texts(e.Filter.Values),
 		Zones: e.Filter.Zones, RequestVars: e.Filter.RequestVars, Sources: e.Filter.Sources,
+		Rules: e.Filter.Rules, Sends: cmp.Or(string(e.Sends), "events"),
 		Contains: e.Success.Contains, NotContains: e.Success.NotContains,
 		Schedule: []string{}, Deadline: carom.FormatDuration(e.Deadline), Timeout: carom.FormatDuration(e.Timeout),
 		Rate: e.Rate, Concurrency: e.Concurrency, AllowPrivate: e.AllowPrivate, Once: e.Once, Paused: e.Paused,

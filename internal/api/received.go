@@ -16,6 +16,8 @@ type Refusal struct {
 	Reason   carom.Reason     `json:"reason"`
 	Detail   string           `json:"detail,omitempty" doc:"What is wrong, and the fix"`
 	Received Received         `json:"received"`
+
+	ReprocessedAs carom.EventID `json:"reprocessed_as,omitempty" doc:"Of one that was asked for by its id: the event that reprocessing made of it"`
 }
 
 // RefusalList is a page of refusals, newest first.
@@ -62,13 +64,51 @@ func (s *service) listReceived(ctx context.Context, in *receivedIn) (*receivedOu
 		return nil, fmt.Errorf("list refused postbacks: %w", err)
 	}
 	for _, r := range list {
-		out.Body.Received = append(out.Body.Received, Refusal{
-			ID: r.ID, App: r.App, Source: r.Source, Network: r.Network, Reason: r.Reason, Detail: r.Detail,
-			Received: receivedOf(&r.Received),
-		})
+		out.Body.Received = append(out.Body.Received, refusalOf(r))
 	}
 	if len(list) > 0 && len(list) == in.Limit {
 		out.Body.Next = list[len(list)-1].ID
 	}
 	return out, nil
+}
+
+func refusalOf(r *carom.Refused) Refusal {
+	return Refusal{
+		ID: r.ID, App: r.App, Source: r.Source, Network: r.Network, Reason: r.Reason, Detail: r.Detail, Received: receivedOf(&r.Received),
+	}
+}
+
+type refusedIn struct {
+	ID string `path:"received_id" example:"rcv_0c5g21r0000010000000k"`
+}
+
+type refusedOut struct{ Body Refusal }
+
+// getRefused gets one refused postback. What reprocessing made of it is looked for among the newest events of its source.
+func (s *service) getRefused(ctx context.Context, in *refusedIn) (*refusedOut, error) {
+	r, err := s.refusal(ctx, carom.ReceivedID(in.ID))
+	if err != nil {
+		return nil, err
+	}
+	out := &refusedOut{refusalOf(r)}
+	const pages = 20
+	out.Body.ReprocessedAs, err = s.madeOf(ctx, carom.EventFilter{App: r.App, Source: r.Source, Since: r.Received.At, Limit: scanPage}, string(r.ID), pages)
+	return out, err
+}
+
+// refusal finds a refused postback that the caller may see.
+func (s *service) refusal(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error) {
+	inc, ref, err := id.Place()
+	if err != nil {
+		return nil, carom.Invalid("received_id", "%q is not the id of a refused postback: one begins with rcv_ and has 25 characters", string(id))
+	}
+	ref.Seq++ // the newest before the next one is itself
+	list, err := s.Store.Refused(ctx, carom.RefusedFilter{Before: carom.NewReceivedID(inc, ref), Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("get refused postback %s: %w", id, err)
+	}
+	if len(list) == 0 || list[0].ID != id || !callerOf(ctx).sees(list[0].App) {
+		return nil, fmt.Errorf("refused postback %s: %w", id, carom.ErrNotFound)
+	}
+	return list[0], nil
 }

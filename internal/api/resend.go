@@ -72,13 +72,21 @@ func (s *service) resendEvent(ctx context.Context, in *eventIn) (*resentOut, err
 	return out, nil
 }
 
-// resend makes one ended delivery pending again and wakes its lane.
-func (s *service) resend(ctx context.Context, d *carom.DeliveryStory) error {
+// resendable says why a delivery cannot be sent again, or returns nil.
+func resendable(d *carom.DeliveryStory) error {
 	switch {
 	case strings.HasPrefix(d.Endpoint, "#"):
 		return failf(carom.ErrConflict, "the endpoint %s of the delivery %s no longer exists", d.Endpoint, d.ID)
 	case d.State == carom.Pending:
 		return failf(carom.ErrConflict, "the delivery %s is pending: it is on its way already; `carom resume %s` tries it at once", d.ID, d.Endpoint)
+	}
+	return nil
+}
+
+// resend makes one ended delivery pending again and wakes its lane.
+func (s *service) resend(ctx context.Context, d *carom.DeliveryStory) error {
+	if err := resendable(d); err != nil {
+		return err
 	}
 	err := s.Store.Resend(ctx, d.ID)
 	if errors.Is(err, carom.ErrConflict) {

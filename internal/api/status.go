@@ -62,20 +62,27 @@ type facts struct {
 	Lanes          []carom.LaneState
 	Backlogs       []carom.Backlog
 	Hour, Day      []carom.Count
+	RewardHour     []carom.Count // what rules decided, grouped like Hour
+	RewardDay      []carom.Count // grouped like Day
 	EndedHour      []carom.DeliveryCount
 	EndedDay       []carom.DeliveryCount
-	Heard          map[string]bool   // sources that received anything in the last seven days
-	RefusedDetails map[string]string // the newest detail by "app/source reason"
+	Heard          map[string]bool    // sources that received anything in the last seven days
+	RefusedDetails map[string]string  // the newest detail by "app/source reason"
+	Waiting        map[string]waiting // by source, of those that are frozen or held something today
 }
 
-// soon is how near the first expiry of a backlog must be for it to count as a loss: a person needs that long to act.
-const soon = time.Hour
+// soon is how near the first expiry of a backlog must be for it to count as a loss: a person needs that long to act. For
+// rewards, which users wait for and nobody sends again, it is a day.
+const (
+	soon        = time.Hour
+	soonRewards = 24 * time.Hour
+)
 
 // judge makes the status from the facts. It keeps no state and reads no clock.
 func judge(f *facts) Status {
 	var items []Item
 	for _, check := range []func(*facts) []Item{
-		checkStore, checkSetUp, checkLanes, checkEnded, checkSources, checkUnknownSenders,
+		checkStore, checkSetUp, checkLanes, checkEnded, checkSources, checkRewards, checkUnknownSenders,
 	} {
 		items = append(items, check(f)...)
 	}
@@ -230,9 +237,13 @@ func laneItem(now time.Time, e *carom.Endpoint, lane carom.LaneState, backlog ca
 		waits = "delivery waits"
 	}
 	it.HowMuch = fmt.Sprintf("%d %s, the oldest from %s; the first expires %s", backlog.Waiting, waits, stamp(backlog.Oldest), stamp(expires))
-	if expires.Before(now.Add(soon)) {
+	switch {
+	case expires.Before(now.Add(soon)):
 		it.Severity = LosingMoney
 		it.What += "; waiting deliveries expire within the hour"
+	case e.Sends == carom.SendsRewards && expires.Before(now.Add(soonRewards)):
+		it.Severity = LosingMoney
+		it.What += "; waiting rewards expire within a day, and your backend never learns of them"
 	}
 	return it, true
 }
@@ -304,7 +315,8 @@ func checkEnded(f *facts) []Item {
 		it := Item{
 			Severity: Attention, Subject: "endpoint " + k.endpoint, Since: since[k], Fault: Receiver, What: what,
 			HowMuch: fmt.Sprintf("%d in the last hour, %d in the last day", hour[k], n),
-			Next:    "carom show --app " + appOf(k.endpoint) + " tells why; when it is repaired, for each: carom resend EVENT",
+			Next: "carom show --app " + appOf(k.endpoint) + " tells why; when it is repaired: carom resend --app " + appOf(k.endpoint) +
+				" --endpoint " + k.endpoint + " --why REASON",
 		}
 		switch {
 		case strings.HasPrefix(k.endpoint, "#"): // the operator deleted it, and what it was still owed ended with it

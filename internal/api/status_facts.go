@@ -31,7 +31,15 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 	if f.Hour, err = s.Store.Counts(ctx, received); err != nil {
 		return nil, err
 	}
+	received.Rewards = true
+	if f.RewardHour, err = s.Store.Counts(ctx, received); err != nil {
+		return nil, err
+	}
 	received.From, received.GroupBy = now.Add(-24*time.Hour), []string{"hour", "app", "source", "outcome"}
+	if f.RewardDay, err = s.Store.Counts(ctx, received); err != nil {
+		return nil, err
+	}
+	received.Rewards = false
 	if f.Day, err = s.Store.Counts(ctx, received); err != nil {
 		return nil, err
 	}
@@ -46,7 +54,29 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 	if err := s.heard(ctx, f); err != nil {
 		return nil, err
 	}
+	if err := s.waiting(ctx, f); err != nil {
+		return nil, err
+	}
 	return f, s.refusedDetails(ctx, f)
+}
+
+// waiting counts what waits at the sources that are frozen or held something today. It looks at the newest events of each
+// alone, so that the status stays cheap.
+func (s *service) waiting(ctx context.Context, f *facts) error {
+	const scan = 10_000
+	f.Waiting = map[string]waiting{}
+	for i := range f.Objects.Sources {
+		src := &f.Objects.Sources[i]
+		if src.Mode == carom.SourceShadow || src.Mode == carom.SourceLive && count(f, src, carom.OutcomeHeld).day == 0 {
+			continue
+		}
+		n, err := s.waits(ctx, src.App, src.Name, scan)
+		if err != nil {
+			return err
+		}
+		f.Waiting[src.ID()] = n
+	}
+	return nil
 }
 
 // heard finds the sources that received anything. The week is read only when the day leaves a source in doubt.

@@ -63,20 +63,54 @@ func sourceItems(f *facts, src carom.Source) []Item {
 			Next: "carom stats --by source,outcome" + at + "; if they are different views, your ymid is not unique: set `ymid: session` or `ymid: user`",
 		})
 	}
-	if p := count(f, &src, carom.OutcomeHeld); p.day > 0 {
-		items = append(items, Item{
-			Severity: Attention, Subject: subject, Since: p.since, Fault: Network, HowMuch: p.howMuch(),
-			What: "events are held: their value is a word that nobody has met, so they are kept and owed to nobody",
-			Next: "carom show" + at,
-		})
-	}
+	items = append(items, heldItems(f, &src)...)
 	items = append(items, unmatchedItems(f, &src)...)
 	items = append(items, silenceItems(f, &src)...)
 	return items
 }
 
+// heldItems tells of a source that is frozen or in shadow, and of held events that wait for a person.
+func heldItems(f *facts, src *carom.Source) []Item {
+	p := count(f, src, carom.OutcomeHeld)
+	n, known := f.Waiting[src.ID()]
+	it := Item{Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: atLeast(n.frozen, n.more) + " waiting"}
+	var items []Item
+	switch {
+	case src.Mode == carom.SourceShadow:
+		it.Severity, it.HowMuch = Note, p.howMuch()
+		it.What, it.Next = "it is in shadow: its events are judged and recorded, and nothing is granted or sent", "nothing, while you compare"
+		return []Item{it}
+	case src.Mode == carom.SourceFrozen:
+		it.What = "it is frozen: its events are kept, and nothing is granted or sent for them"
+		it.Next = "when the cause is mended: carom thaw " + src.ID() + " --why REASON; then: " + releaseFrozen(src.App, src.Name)
+		items = append(items, it)
+	case n.frozen > 0:
+		it.What = "events that came while it was frozen are still held: nothing was granted or sent for them"
+		it.Next = releaseFrozen(src.App, src.Name)
+		items = append(items, it)
+	}
+	if n.other > 0 || !known && p.day > 0 && src.Mode == carom.SourceLive {
+		at := " --app " + src.App + " --source " + src.Name
+		items = append(items, Item{
+			Severity: Attention, Subject: it.Subject, Since: p.since, Fault: Network, HowMuch: p.howMuch(),
+			What: "events are held: their value is a word that nobody has met, so they are kept and owed to nobody",
+			Next: "see the word: carom show" + at + "; then say what it counts as: carom reprocess" + at + " --kind held --as valued --why REASON",
+		})
+	}
+	return items
+}
+
+// atLeast writes how many events there are, where only so many were looked at.
+func atLeast(n int, more bool) string {
+	if more {
+		return "at least " + plural(n, "event")
+	}
+	return plural(n, "event")
+}
+
 // unmatchedItems tells of events that no endpoint wanted. An endpoint that takes only paid events leaves the others
-// unmatched on purpose; a source of which nothing at all is wanted is a mistake.
+// unmatched on purpose, and so do apps that only ask for views and balances; a source of which nothing at all is wanted is a
+// mistake.
 func unmatchedItems(f *facts, src *carom.Source) []Item {
 	p := count(f, src, carom.OutcomeUnmatched)
 	if p.day == 0 {
@@ -87,7 +121,10 @@ func unmatchedItems(f *facts, src *carom.Source) []Item {
 		What: "some events match no endpoint: they are kept and sent to nobody",
 		Next: "nothing, if the filters of your endpoints mean it so; else: carom show --app " + src.App + " --source " + src.Name,
 	}
-	if count(f, src, carom.OutcomeAccepted).day == 0 {
+	credited := decidedCount(f, src, func(outcome string) bool {
+		return strings.HasPrefix(outcome, carom.OutcomeReward+string(carom.RewardGranted)) || strings.HasPrefix(outcome, carom.OutcomeReward+string(carom.RewardHeld))
+	})
+	if count(f, src, carom.OutcomeAccepted).day == 0 && credited.day == 0 {
 		it.Severity = Attention
 		it.What = "all events of the last day match no endpoint: they are kept and sent to nobody"
 		it.Next = "widen the filter of an endpoint of " + src.App + " or add one, then: carom apply -f carom.yaml"
@@ -103,8 +140,9 @@ func silenceItems(f *facts, src *carom.Source) []Item {
 	wrong := count(f, src, carom.OutcomeUnverified+":"+string(carom.ReasonWrongSecret))
 	accepted := count(f, src, carom.OutcomeAccepted)
 	unmatched := count(f, src, carom.OutcomeUnmatched)
+	held := count(f, src, carom.OutcomeHeld)
 	switch {
-	case wrong.hour > 0 && accepted.hour+unmatched.hour == 0:
+	case wrong.hour > 0 && accepted.hour+unmatched.hour+held.hour == 0:
 		items = append(items, Item{
 			Severity: Attention, Subject: subject, Since: wrong.since, Fault: Configuration, HowMuch: wrong.howMuch(),
 			What: "postbacks come with a wrong secret, and none with the right one: the URL at the network is not this source's",
@@ -142,7 +180,8 @@ func refusedItems(f *facts, src *carom.Source) []Item {
 		it := Item{
 			Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: r.fault, HowMuch: p.howMuch(),
 			What: "postbacks are refused: " + r.what,
-			Next: r.next + "; see them: carom show --refused --app " + src.App + " --source " + src.Name,
+			Next: r.next + "; see them: carom show --refused --app " + src.App + " --source " + src.Name + "; once that is corrected, count them: " +
+				"carom reprocess --app " + src.App + " --source " + src.Name + " --kind refused --reason " + string(r.reason) + " --why REASON",
 		}
 		if detail := f.RefusedDetails[src.ID()+" "+string(r.reason)]; detail != "" {
 			it.What += " (" + strings.TrimSuffix(detail, ".") + ")"

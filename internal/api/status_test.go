@@ -104,6 +104,42 @@ func TestJudge(t *testing.T) {
 			Attention, Attention, Network, "source shop/monetag", []string{"disagree"}},
 		{"events are held", func(f *facts) { both(f, carom.OutcomeHeld, 1, 1) },
 			Attention, Attention, Network, "source shop/monetag", []string{"held"}},
+		{"a source is frozen", func(f *facts) {
+			f.Objects.Sources[0].Mode = carom.SourceFrozen
+			f.Waiting = map[string]waiting{"shop/monetag": {frozen: 40, more: true}}
+			both(f, carom.OutcomeHeld, 1, 1)
+		}, Attention, Attention, Configuration, "source shop/monetag", []string{"it is frozen", "at least 40 events waiting", "carom thaw shop/monetag", "--reason frozen"}},
+		{"a thawed source left events behind", func(f *facts) {
+			f.Waiting = map[string]waiting{"shop/monetag": {frozen: 1}}
+			both(f, carom.OutcomeHeld, 1, 1)
+		}, Attention, Attention, Configuration, "source shop/monetag", []string{"while it was frozen", "1 event waiting", "carom reprocess --app shop --source monetag"}},
+		{"all held events were reprocessed", func(f *facts) {
+			f.Waiting = map[string]waiting{"shop/monetag": {}}
+			both(f, carom.OutcomeHeld, 9, 9)
+		}, OK, "", "", "", nil},
+		{"a source is in shadow", func(f *facts) {
+			f.Objects.Sources[0].Mode = carom.SourceShadow
+			both(f, carom.OutcomeHeld, 9, 9)
+		}, OK, Note, Configuration, "source shop/monetag", []string{"in shadow"}},
+		{"nothing that the network pays for is counted", func(f *facts) {
+			f.RewardHour, f.RewardDay = received(carom.OutcomeUncounted, 3), received(carom.OutcomeUncounted, 70)
+		}, Attention, Attention, Configuration, "source shop/monetag", []string{"no rule counts any", "3 in the last hour, 70 in the last day", "add a rule"}},
+		{"some that the network pays for is not counted", func(f *facts) {
+			f.RewardDay = append(received(carom.OutcomeUncounted, 70), received("reward:granted:watch", 5)...)
+		}, OK, Note, Configuration, "source shop/monetag", []string{"no rule counts"}},
+		{"rewards are declined for no user", func(f *facts) {
+			f.RewardDay = append(received("reward:declined:no_user:watch", 70), received("reward:declined:no_user:more", 1)...)
+		}, Attention, Attention, Configuration, "source shop/monetag", []string{"no_user, by more, watch", "71 in the last day", "open views"}},
+		{"caps do what they are for", func(f *facts) { f.RewardDay = received("reward:declined:capped:watch", 70) }, OK, "", "", "", nil},
+		{"rewards are granted and nobody is to hear of it", func(f *facts) {
+			f.Hour, f.Day = received(carom.OutcomeUnmatched, 9), received(carom.OutcomeUnmatched, 9)
+			f.RewardDay = received("reward:granted:watch", 9)
+		}, OK, Note, Configuration, "source shop/monetag", []string{"match no endpoint"}},
+		{"rewards wait, and expire within a day", func(f *facts) {
+			f.Objects.Endpoints[0].Sends = carom.SendsRewards
+			f.Lanes[0] = carom.LaneState{Endpoint: "shop/backend", Breaker: "open", LastFailure: "timeout"}
+			f.Backlogs = []carom.Backlog{{Endpoint: 1, Waiting: 40, Oldest: noon().Add(-carom.RewardDeadline + 20*time.Hour)}}
+		}, LosingMoney, LosingMoney, Receiver, "endpoint shop/backend", []string{"waiting rewards expire within a day", "2026-03-05 08:00"}},
 		{"some events are wanted by nobody", func(f *facts) { both(f, carom.OutcomeUnmatched, 9, 9) },
 			OK, Note, Configuration, "source shop/monetag", []string{"match no endpoint"}},
 		{"all events are wanted by nobody", func(f *facts) {

@@ -73,25 +73,12 @@ func (s *service) verifyEvent(ctx context.Context, in *eventIn) (*verificationOu
 	return s.verifyAgain(ctx, st.Event.App, st.Event.Source, &st.Event.Received)
 }
 
-type refusedIn struct {
-	ID string `path:"received_id" example:"rcv_0c5g21r0000010000000k"`
-}
-
 func (s *service) verifyRefused(ctx context.Context, in *refusedIn) (*verificationOut, error) {
-	id := carom.ReceivedID(in.ID)
-	inc, ref, err := id.Place()
+	r, err := s.refusal(ctx, carom.ReceivedID(in.ID))
 	if err != nil {
-		return nil, carom.Invalid("received_id", "this is not the id of a refused postback: one begins with rcv_ and has 25 characters")
+		return nil, err
 	}
-	ref.Seq++ // the newest before the next one is itself
-	list, err := s.Store.Refused(ctx, carom.RefusedFilter{Before: carom.NewReceivedID(inc, ref), Limit: 1})
-	if err != nil {
-		return nil, fmt.Errorf("get refused postback %s: %w", id, err)
-	}
-	if len(list) == 0 || list[0].ID != id || !callerOf(ctx).sees(list[0].App) {
-		return nil, fmt.Errorf("refused postback %s: %w", id, carom.ErrNotFound)
-	}
-	return s.verifyAgain(ctx, list[0].App, list[0].Source, &list[0].Received)
+	return s.verifyAgain(ctx, r.App, r.Source, &r.Received)
 }
 
 func (s *service) verifyAgain(ctx context.Context, app, source string, r *carom.Received) (*verificationOut, error) {

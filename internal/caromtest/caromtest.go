@@ -67,10 +67,12 @@ func Start(t testing.TB, o Options) *Server {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.Data, "carom.sock"))
 	}}}
 	t.Cleanup(func() {
+		ymids := s.ymids()
 		s.local.CloseIdleConnections()
 		if err := s.Stop(); err != nil {
 			t.Errorf("the server ended with %v", err)
 		}
+		s.checkLog(t, ymids)
 		if t.Failed() {
 			t.Logf("log of the server:\n%s", s.Log())
 		}

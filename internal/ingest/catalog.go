@@ -3,6 +3,7 @@ package ingest
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"carom"
@@ -17,6 +18,8 @@ type Catalog struct {
 	apps  map[string]*app
 	table *route.Table
 	rules *reward.Book
+
+	prices map[string]carom.PriceRule // of rules, by their ids: for sources in shadow
 }
 
 type app struct {
@@ -32,12 +35,14 @@ type source struct {
 	bare    string   // its path without a secret
 	path    string   // as received postbacks show it: with the secret masked
 	headers []string // those that the profile reads
+
+	receiver *url.URL // of a source in shadow: today's; nil: none
 }
 
 // Compile makes a catalog, and the compiled endpoints for the lanes. publicURL is where networks reach this door, which some
 // of them sign. It returns every fault, joined.
 func Compile(o carom.Objects, profiles map[string]*network.Profile, publicURL string) (*Catalog, []*route.Endpoint, error) {
-	c := &Catalog{apps: map[string]*app{}}
+	c := &Catalog{apps: map[string]*app{}, prices: map[string]carom.PriceRule{}}
 	var errs []error
 	for _, a := range o.Apps {
 		c.apps[a.Name] = &app{sources: map[string]*source{}}
@@ -51,6 +56,7 @@ func Compile(o carom.Objects, profiles map[string]*network.Profile, publicURL st
 	c.rules = book
 	errs = append(errs, err)
 	for _, r := range o.Rules {
+		c.prices[r.ID()] = r.WithDefaults().Price
 		if a := c.apps[r.App]; a != nil {
 			a.ruled = true
 		}
@@ -99,6 +105,11 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 		return err
 	}
 	src.headers = profile.Headers()
+	if s.ShadowURL != "" {
+		if src.receiver, err = url.Parse(s.ShadowURL); err != nil {
+			return carom.Invalid("shadow_url", "it is not a URL: give the one that the network called before")
+		}
+	}
 	a.sources[s.Name] = src
 	return nil
 }

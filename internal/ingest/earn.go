@@ -24,7 +24,8 @@ func (d *Door) earn(ctx context.Context, c *Catalog, src *source, s *carom.Submi
 	}
 	a := c.apps[src.App]
 	view, err := d.openedView(ctx, src, ev)
-	if err != nil {
+	gone := errors.Is(err, carom.ErrNotFound) // forgotten since, or opened before a restore
+	if err != nil && !gone {
 		return fmt.Errorf("read the view of an event: %w", err)
 	}
 	if view == nil && !a.ruled && ev.Type != carom.Reversal {
@@ -40,7 +41,7 @@ func (d *Door) earn(ctx context.Context, c *Catalog, src *source, s *carom.Submi
 		return nil
 	}
 	s.Candidates = c.rules.Candidates(nil, ev, ev.Received.At)
-	if view == nil && src.binding != nil && src.binding.Profile.NoID {
+	if view == nil && (gone || src.binding != nil && src.binding.Profile.NoID) {
 		for i := range s.Candidates {
 			s.Candidates[i].Declined = carom.DeclineNoView
 		}
@@ -50,7 +51,7 @@ func (d *Door) earn(ctx context.Context, c *Catalog, src *source, s *carom.Submi
 }
 
 // openedView finds the view that was opened for the event: by the ymid that carom made for it, by one of the app's own, or,
-// where the network sends no id, by the user. It returns nil when there is none.
+// where the network sends no id, by the user. It returns nil when there is none, carom.ErrNotFound when there was one.
 func (d *Door) openedView(ctx context.Context, src *source, ev *carom.Event) (*carom.View, error) {
 	views := d.opts.Views
 	if views == nil {
@@ -61,9 +62,7 @@ func (d *Door) openedView(ctx context.Context, src *source, ev *carom.Event) (*c
 	id, sealed := d.seal.ViewOf(ev.YMID)
 	switch {
 	case sealed:
-		if v, err = views.View(ctx, id); errors.Is(err, carom.ErrNotFound) {
-			return nil, nil // it was opened before a restore
-		}
+		v, err = views.View(ctx, id)
 	case src.binding != nil && src.binding.Profile.NoID:
 		user := ev.User(true)
 		if user == "" {

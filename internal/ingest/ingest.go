@@ -66,6 +66,7 @@ type Options struct {
 	Tell           func(carom.ViewID, carom.ViewOutcome) // told what an event of an opened view came to; nil: nobody waits
 	TrustedProxies []netip.Prefix                        // whose X-Forwarded-For is believed
 	Keys           network.Keys                          // the key lists of networks that sign with private keys
+	PassOn         http.RoundTripper                     // what reaches today's receivers of sources in shadow; nil: carom answers by itself
 	Local          func(*http.Request) bool              // whether a report came through the local socket and needs no key; nil: none did
 	Clock          func() time.Time                      // nil: the system's
 	Metrics        prometheus.Registerer
@@ -79,6 +80,7 @@ type Door struct {
 	warned  sync.Map // by source id: when the log last said that its ymids repeat
 	decoy   [32]byte // compared against when there is no such source, so that this takes as long
 	seal    carom.ViewSeal
+	trials  trials // of sources in shadow
 	counts  map[network.Outcome]prometheus.Counter
 	invalid prometheus.Counter
 }

@@ -20,10 +20,8 @@ import (
 // cleans paths answers unclean ones itself, and with that tells a stranger more than the door does.
 func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 	c := d.catalog.Load()
-	escaped := r.URL.EscapedPath()
-	path := cutPath(escaped)
+	path := cutPath(r.URL.EscapedPath())
 	a, src := c.source(path.app, path.source)
-	now := d.opts.Clock().UTC()
 	if src == nil || src.binding == nil || path.rest != "" {
 		sum := sha256.Sum256([]byte(path.secret))
 		subtle.ConstantTimeCompare(sum[:], d.decoy[:]) // takes as long as a wrong secret does
@@ -31,56 +29,82 @@ func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 		if a != nil {
 			v, known = carom.Unverified{App: path.app, Reason: carom.ReasonUnknownSource}, 1
 		}
-		v.Received = d.received(r, path.shown(known), path.secret, now)
+		v.Received = d.received(r, path.shown(known), path.secret, d.opts.Clock().UTC())
 		d.unverified(w, v)
 		return
 	}
-	shown := src.path
-	if path.secret == "" {
+	if src.Mode == carom.SourceShadow {
+		d.watch(w, r, arrival{c: c, src: src, secret: path.secret})
+		return
+	}
+	d.take(w, r, arrival{c: c, src: src, secret: path.secret})
+}
+
+// arrival is where a request came in: a source of the catalog, with what stands in the path where its secret belongs.
+type arrival struct {
+	c      *Catalog
+	src    *source
+	secret string
+	trial  *trial // of a source in shadow, else nil; told what becomes of the request
+}
+
+// take verifies and judges what came for a source, stores it and answers.
+func (d *Door) take(w http.ResponseWriter, r *http.Request, at arrival) {
+	src, t := at.src, at.trial
+	now, shown := d.opts.Clock().UTC(), src.path
+	if at.secret == "" {
 		shown = src.bare
 	}
-	rc := d.received(r, shown, path.secret, now)
+	rc := d.received(r, shown, at.secret, now)
 	body, cut, refusal := d.body(w, r, src)
 	proof := src.binding.Verify(r.Context(), &network.Request{
-		Method: r.Method, Path: escaped, RawQuery: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Secret: path.secret,
+		Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Secret: at.secret,
 		Header: r.Header, Body: body, Client: rc.Client,
 	}, now, d.opts.Keys)
+	t.proved(proof)
 	switch {
 	case proof.TryLater, proof.Verified && cut: // the same postback can succeed when it is sent again
+		t.later()
 		d.counts[network.TryLater].Inc()
 		write(w, src.binding.Profile.Answer(network.TryLater, network.Verdict{}))
 		return
 	case !proof.Verified:
+		t.unverified(proof.Reason)
 		src.binding.Hide(&rc)
 		d.unverified(w, carom.Unverified{App: src.App, Source: src.Name, Reason: proof.Reason, Received: rc})
 		return
 	}
-	d.keep(&rc, r, src, body, path.secret)
+	d.keep(&rc, r, src, body, at.secret)
 	verdict := refusal
 	if verdict.Refused == "" {
 		verdict = src.binding.Judge(&rc, proof)
 	}
 	if verdict.Event == nil {
-		d.refuse(w, src, rc, verdict)
+		t.refused(d.refuse(w, src, rc, verdict), verdict.Refused)
 		return
 	}
 	sub := carom.Submission{Event: verdict.Event, Key: verdict.Key}
-	if sub.Err = d.earn(r.Context(), c, src, &sub); sub.Err != nil {
+	if sub.Err = d.earn(r.Context(), at.c, src, &sub); sub.Err != nil {
+		t.later()
 		d.opts.Log.Warn("postback not accepted", "source_id", src.ID(), "error", sub.Err)
 		d.counts[network.TryLater].Inc()
 		write(w, src.binding.Profile.Answer(network.TryLater, verdict))
 		return
 	}
-	d.accept(c, &sub)
+	d.accept(at.c, &sub)
 	outcome := network.Accepted
 	switch {
 	case sub.Err != nil:
+		t.later()
 		outcome = network.TryLater
 	case sub.Receipt.Duplicate:
 		outcome, sub.Event.ID = network.Duplicate, sub.Receipt.ID
 		if sub.Receipt.Late {
 			d.warnLate(src, now)
 		}
+	}
+	if sub.Err == nil {
+		t.event(r.Context(), at.c, &sub)
 	}
 	write(w, src.binding.Profile.Answer(outcome, verdict))
 }
@@ -150,8 +174,9 @@ func (d *Door) keep(rc *carom.Received, r *http.Request, src *source, body []byt
 	src.binding.Hide(rc)
 }
 
-// refuse journals what was verified and can never be used, then answers. If it cannot be journaled the caller tries later.
-func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v network.Verdict) {
+// refuse journals what was verified and can never be used, then answers. If it cannot be journaled the caller tries later, and
+// there is no id.
+func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v network.Verdict) carom.ReceivedID {
 	const keptBytes = 16 << 10
 	rc.RawQuery = rc.RawQuery[:min(len(rc.RawQuery), keptBytes)]
 	if len(rc.Body) > keptBytes && v.Refused == carom.ReasonTooLarge {
@@ -162,7 +187,7 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 	if err := d.opts.Store.Refuse(refused); err != nil {
 		d.counts[network.TryLater].Inc()
 		write(w, profile.Answer(network.TryLater, v))
-		return
+		return ""
 	}
 	d.counts[network.RefusedOutcome].Inc()
 	d.opts.Log.Debug("postback refused", "source_id", src.ID(), "reason", v.Refused, "received_id", refused.ID)
@@ -172,6 +197,7 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 		answer.Status = http.StatusMethodNotAllowed // no network sends it: a person is trying something out
 	}
 	write(w, answer)
+	return refused.ID
 }
 
 // unverified counts a request that proved nothing, and answers as to every other such request.

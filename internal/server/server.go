@@ -67,9 +67,11 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	})
 	keys := keylist.New(keylist.Options{Log: log.With("component", "keylist")})
 	steps.add("end the fetches of key lists", func() error { keys.Close(); return nil })
+	today := passOn()
+	steps.add("close the connections to today's receivers", func() error { today.CloseIdleConnections(); return nil })
 	door := ingest.New(ingest.Options{
 		Store: st, Lanes: engine, Views: st, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
-		Local: local, Tell: views.Tell,
+		Local: local, Tell: views.Tell, PassOn: today,
 	})
 	live := &live{store: st, engine: engine, door: door, views: views, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
 		log: log.With("component", "objects")}
@@ -81,11 +83,12 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	}
 	steps.run("lanes", engine.Run)
 	steps.run("holds", func(ctx context.Context) error { return door.Run(ctx, st) })
+	steps.run("comparing in shadow", func(ctx context.Context) error { return door.RunTrials(ctx, st) })
 	registerStats(registry, st, engine)
 
 	apiHandler := api.New(api.Options{
-		Store: apiStore{st}, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
-		Binding: live.binding, Keys: keys,
+		Store: apiStore{st}, Door: door, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
+		Binding: live.binding, Keys: keys, Shadow: st.ShadowReport,
 		Log: log.With("component", "api"), Done: done,
 	})
 	s := &site{cfg: cfg, door: door, views: views, api: apiHandler, registry: registry, store: st, log: log.With("component", "http")}

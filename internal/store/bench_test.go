@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +53,45 @@ func BenchmarkAccept(b *testing.B) {
 	b.ReportMetric(float64(s.stats.Commits.Load()), "commits")
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkEarn measures the same life of events of 100,000 users, of which each earns one reward in a view of its own, beside
+// events that earn nothing.
+func BenchmarkEarn(b *testing.B) {
+	for _, earns := range []bool{false, true} {
+		b.Run(map[bool]string{false: "nothing", true: "reward"}[earns], func(b *testing.B) {
+			s, stop := open(b, b.TempDir(), rewarding(Options{}))
+			b.SetParallelism(32)
+			var next atomic.Int64
+			b.ResetTimer()
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					sub := typical(int(next.Add(1)), time.Now())
+					user := fmt.Sprint(500_000_000 + rand.IntN(100_000))
+					sub.Event.TelegramID = user
+					sub.Targets = []carom.Target{direct(1)}
+					if earns {
+						c := pays("watch", 5)
+						c.At = sub.Event.Received.At
+						sub.View = carom.ViewClaim{Sum: sub.Event.RepeatSum(), User: user}
+						sub.Candidates, sub.Targets[0].Candidate = []carom.Candidate{c}, 1
+					}
+					s.Accept(sub)
+					if sub.Err != nil || sub.Targets[0].Unowed {
+						b.Errorf("err %v, decided %q", sub.Err, decided(sub))
+						return
+					}
+					d := delivery(sub, 0)
+					if err := s.Record(d, &carom.Attempt{Number: 1, At: time.Now(), State: carom.Delivered, Status: 200, URL: "http://127.0.0.1/x?" + sub.Event.Received.RawQuery}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.StopTimer()
+			stop()
+		})
 	}
 }
 

@@ -293,6 +293,7 @@ func (s *Store) answer(b *batch, err error) {
 			sub.Err = err
 			if err != nil { // what it was given was taken back
 				sub.Event.ID, sub.Receipt = "", carom.Receipt{}
+				sub.Targets = slices.DeleteFunc(sub.Targets, func(t carom.Target) bool { return t.Candidate > len(sub.Candidates) }) // see owe
 			}
 		}
 		op.done <- struct{}{}

@@ -321,7 +321,7 @@ func (s *Store) change(b *batch, sub *carom.Submission, ref carom.Ref) error {
 	return nil
 }
 
-// loadReversals reads what was taken back before it earned anything.
+// loadReversals reads what was taken back, and may not earn any more.
 func (s *Store) loadReversals() error {
 	s.reversals = map[[16]byte]struct{}{}
 	return s.w.query(`SELECT sum FROM reversals`, func(v []driver.Value) error {
@@ -330,7 +330,8 @@ func (s *Store) loadReversals() error {
 	})
 }
 
-// reverse takes back what the transaction or the view has earned. If that is nothing yet, it never will earn.
+// reverse takes back what the transaction or the view has earned, and notes that it never will earn more: neither by an
+// event that was overtaken, nor by a rule that pays beside the others.
 func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 	sum := sub.Change.Reverse
 	found := map[int64]*rewardRow{}
@@ -352,10 +353,8 @@ func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 			}
 		}
 	}
-	known := false
 	for _, no := range sortedBy(found, cmp.Compare[int64]) {
 		if r := found[no]; r.view == sum || r.tx == sum {
-			known = true
 			current, err := s.rewardAt(no)
 			if err != nil {
 				return err
@@ -364,9 +363,6 @@ func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 				return err
 			}
 		}
-	}
-	if known {
-		return nil
 	}
 	if _, had := s.reversals[sum]; !had {
 		s.reversals[sum] = struct{}{}

@@ -98,5 +98,5 @@ func (s *Store) owed(ctx context.Context, db *sql.DB, ev *carom.Event, targets s
 	if ev.Type == carom.Reversal {
 		r.State = carom.RewardReversed
 	}
-	return r, nil
+	return &r.Reward, nil
 }

@@ -110,6 +110,14 @@ func (s *Store) keepHouse(ctx context.Context) {
 			s.seal()
 		case <-tick.C:
 			s.seal() // one that failed before
+			if err := s.control(ctx, func(w *writer) error {
+				if s.opts.Clock().Sub(s.marked) < remarkEvery {
+					return nil
+				}
+				return s.remark(w)
+			}); err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
+				s.log.Warn("cannot mark the data folder, will try again", "error", err)
+			}
 			if err := s.Prune(ctx); err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
 				s.log.Warn("retention: cannot drop what is too old, will try again", "error", err)
 			}
@@ -139,6 +147,12 @@ func (s *Store) Prune(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("bucket %d: %w", b.number, err)
 		}
+	}
+	if err := s.tidyRewards(ctx, now); err != nil {
+		return fmt.Errorf("views and counters: %w", err)
+	}
+	if err := s.pruneShadow(ctx, now); err != nil {
+		return fmt.Errorf("shadow: %w", err)
 	}
 	return s.control(ctx, func(w *writer) error {
 		minute := now.Add(-s.opts.CountRetention).Unix() / 60

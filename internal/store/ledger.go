@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // scanReward reads a row of rewardColumns through database/sql.
-func scanReward(scan func(...any) error) (*carom.Reward, error) {
+func scanReward(scan func(...any) error) (*rewardRow, error) {
 	var v [rewardWidth]any
 	var to [rewardWidth]any
 	for i := range v {
@@ -28,10 +29,10 @@ func scanReward(scan func(...any) error) (*carom.Reward, error) {
 	for i := range v {
 		values[i] = v[i]
 	}
-	return &readReward(values).Reward, nil
+	return readReward(values), nil
 }
 
-func rewardByNumber(ctx context.Context, db *sql.DB, no int64) (*carom.Reward, error) {
+func rewardByNumber(ctx context.Context, db *sql.DB, no int64) (*rewardRow, error) {
 	return scanReward(db.QueryRowContext(ctx, selectReward, no).Scan)
 }
 
@@ -50,7 +51,7 @@ func (s *Store) Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, [
 		return nil, nil, fmt.Errorf("reward %s: %w", id, err)
 	}
 	lines, err := s.lines(ctx, `WHERE l.reward = ? ORDER BY n`, no)
-	return r, lines, err
+	return &r.Reward, lines, err
 }
 
 // Rewards returns the rewards that f selects, newest first.
@@ -122,7 +123,7 @@ func (s *Store) queryRewards(ctx context.Context, where string, args []any, limi
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, r)
+		out = append(out, &r.Reward)
 	}
 	return out, translate(rows.Err())
 }
@@ -140,7 +141,7 @@ func (s *Store) HeldDue(ctx context.Context, now time.Time, limit int) ([]*carom
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, r)
+		out = append(out, &r.Reward)
 	}
 	return out, translate(rows.Err())
 }
@@ -153,21 +154,26 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 	limit := pageSize(f.Limit)
 	// Lines that were written with their reward lie in the order of rewards, which is that of time; the others have an index.
 	var lines []carom.LedgerLine
-	numbers, err := s.findRewards(searchRewardUser, userSearch(f.App, f.User), math.MaxInt64, math.MaxInt32)
-	if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
-	}
-	for chunk := range slices.Chunk(numbers, 500) {
+	const step = 200
+	for before := int64(math.MaxInt64); len(lines) < limit; {
+		numbers, err := s.findRewards(searchRewardUser, userSearch(f.App, f.User), before, step)
+		if err != nil {
+			return nil, fmt.Errorf("ledger: %w", err)
+		}
+		if len(numbers) == 0 {
+			break
+		}
+		before = numbers[len(numbers)-1]
 		args := []any{f.App, f.User, f.Currency}
-		for _, no := range chunk {
+		for _, no := range numbers {
 			args = append(args, no)
 		}
 		list, err := s.lines(ctx, `WHERE l.app = ?1 AND l.user = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 0 AND l.reward IN (`+
-			strings.TrimSuffix(strings.Repeat("?,", len(chunk)), ",")+`) ORDER BY l.reward DESC`, args...)
+			strings.TrimSuffix(strings.Repeat("?,", len(numbers)), ",")+`) ORDER BY l.reward DESC`, args...)
 		if err != nil {
 			return nil, err
 		}
-		if lines = append(lines, list...); len(lines) >= limit {
+		if lines = append(lines, list...); len(numbers) < step {
 			break
 		}
 	}
@@ -217,10 +223,27 @@ func (s *Store) Balances(ctx context.Context, app, user string) ([]carom.Balance
 		if err := rows.Scan(&b.Currency, &units, &nanos, &changed); err != nil {
 			return nil, translate(err)
 		}
-		b.Amount, b.Changed = sumText(units, nanos), time.UnixMilli(changed).UTC()
+		b.Amount, b.Changed = amountText(units, nanos), time.UnixMilli(changed).UTC()
 		out = append(out, b)
 	}
 	return out, translate(rows.Err())
+}
+
+// amountText writes units + nanos/10^9 exactly. Credits and debits carry differently, so that the parts may have unlike signs.
+func amountText(units, nanos int64) string {
+	const unit = 1_000_000_000
+	units, nanos = units+nanos/unit, nanos%unit
+	switch {
+	case units > 0 && nanos < 0:
+		units, nanos = units-1, nanos+unit
+	case units < 0 && nanos > 0:
+		units, nanos = units+1, nanos-unit
+	}
+	if units == 0 {
+		return carom.Nanos(nanos).String()
+	}
+	frac := carom.Nanos(max(nanos, -nanos)).String()
+	return strconv.FormatInt(units, 10) + frac[1:] // behind its zero
 }
 
 // maxFaults is how many faults a check of the ledger lists.
@@ -264,15 +287,19 @@ var ledgerChecks = []struct{ query, fault string }{
 		OR r.app <> l.app OR r.user <> l.user OR r.currency <> l.currency OR abs(l.amount) <> r.amount`,
 		"reward %v, line %d: it has no cause, since there is no reward of that user, currency and its %d billionths"},
 	{`SELECT r.no || ' (' || r.state || ')', coalesce(sum(l.amount), 0), count(l.n) FROM rewards r LEFT JOIN ledger l ON l.reward = r.no GROUP BY r.no
-		HAVING CASE r.state WHEN 'granted' THEN count(l.n) <> 1 OR sum(l.amount) <> r.amount
-			WHEN 'reversed' THEN count(l.n) <> 2 OR sum(l.amount) <> 0 ELSE count(l.n) <> 0 END`,
+		HAVING count(l.n) <> CASE r.state WHEN 'granted' THEN 1 WHEN 'reversed' THEN 2 WHEN 'held' THEN 0 WHEN 'canceled' THEN 0 ELSE -1 END
+			OR coalesce(max(l.n), 0) <> count(l.n) OR sum(l.amount) <> iif(r.state = 'granted', r.amount, 0) OR sum(l.n = 1 AND l.amount <> r.amount)`,
 		"the lines of reward %s contradict its state: they sum up to %d billionths in %d lines"},
+	{`SELECT 'rewards', count(*), max(no) FROM rewards HAVING count(*) <> max(no)`,
+		"of the %s there are %d, and the newest is number %d: some are gone"},
 	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE view IS NOT NULL GROUP BY view, app, rule HAVING count(*) > 1`,
 		"the rule %s rewarded one view %d times, first with reward %d"},
 	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE tx IS NOT NULL GROUP BY tx, app, rule HAVING count(*) > 1`,
 		"the rule %s rewarded one transaction %d times, first with reward %d"},
 	{`SELECT app, count(*), min(no) FROM rewards WHERE view IS NOT NULL AND additional = 0 GROUP BY view, app HAVING count(*) > 1`,
 		"one view of the app %s was rewarded %d times by rules that are not additional, first with reward %d"},
+	{`SELECT app, count(*), min(no) FROM rewards WHERE tx IS NOT NULL AND additional = 0 GROUP BY tx, app HAVING count(*) > 1`,
+		"one transaction of the app %s was rewarded %d times by rules that are not additional, first with reward %d"},
 }
 
 func (s *Store) checkLedger(ctx context.Context, tx *sql.Tx, query, fault string, report *carom.LedgerReport) error {

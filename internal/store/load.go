@@ -19,7 +19,7 @@ import (
 // load reads what the committer keeps in memory and recovers what a crash left behind.
 func (s *Store) load() error {
 	now := s.opts.Clock()
-	if err := s.loadIncarnation(now); err != nil {
+	if err := s.loadLife(now); err != nil {
 		return err
 	}
 	if err := s.loadBuckets(now); err != nil {
@@ -53,21 +53,6 @@ func (s *Store) load() error {
 		return err
 	}
 	return s.recover(now)
-}
-
-func (s *Store) loadIncarnation(now time.Time) error {
-	have, err := s.w.int64(`SELECT value FROM meta WHERE key = 'incarnation'`)
-	if err != nil {
-		return err
-	}
-	if have == 0 {
-		have = int64(newIncarnation(now))
-		if err := s.w.exec(`INSERT INTO meta (key, value) VALUES ('incarnation', ?)`, have); err != nil {
-			return err
-		}
-	}
-	s.inc = carom.Incarnation(have)
-	return nil
 }
 
 // loadBuckets opens the index of each closed bucket that still matters to dedupe or search, building what is missing, and
@@ -104,6 +89,18 @@ func (s *Store) loadBuckets(now time.Time) error {
 		}
 		rows = append(rows, row{number: next, opened: now, last: now, life: s.inc})
 	}
+	if last := &rows[len(rows)-1]; last.life != s.inc { // the folder was restored: what is new gets names of the new life
+		if err := s.closeForNewLife(last.number, now); err != nil {
+			return err
+		}
+		rows = append(rows, row{number: last.number + 1, opened: now, last: now, life: s.inc})
+		closed := &rows[len(rows)-2]
+		var err error
+		if closed.last, closed.events, err = s.closedAs(closed.number); err != nil {
+			return err
+		}
+		closed.closed = true
+	}
 	for _, r := range rows {
 		if !r.closed {
 			if err := s.loadOpenBucket(r.number, r.opened, r.life); err != nil {
@@ -120,6 +117,26 @@ func (s *Store) loadBuckets(now time.Time) error {
 	s.recovered.Buckets = len(rows)
 	s.recovered.Events = int(s.open.seq)
 	return nil
+}
+
+// closeForNewLife closes the bucket that was open and opens the next.
+func (s *Store) closeForNewLife(number uint32, now time.Time) error {
+	return s.w.tx(func() error {
+		if err := s.w.exec(fmt.Sprintf(`UPDATE buckets SET closed_at = ?1, last_at = coalesce((SELECT max(at) FROM events_%[1]d), opened_at),
+			events = coalesce((SELECT max(seq) FROM events_%[1]d), 0) WHERE bucket = ?2`, number), now.UnixMilli(), int64(number)); err != nil {
+			return err
+		}
+		return createBucket(s.w, number+1, s.inc, now)
+	})
+}
+
+// closedAs reads when the newest event of a closed bucket was received, and how many it has.
+func (s *Store) closedAs(number uint32) (last time.Time, events int, err error) {
+	err = s.w.query(`SELECT last_at, events FROM buckets WHERE bucket = ?`, func(v []driver.Value) error {
+		last, events = time.UnixMilli(v[0].(int64)).UTC(), int(v[1].(int64))
+		return nil
+	}, int64(number))
+	return last, events, err
 }
 
 // removeStrays deletes index files that belong to no bucket any more, and half-written ones.

@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql/driver"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,10 +32,10 @@ type undoJoin struct {
 
 // join finds the latest view of the sum that is younger than window and lacks an event of the type, or makes one.
 func (r *recentViews) join(sum [16]byte, eventType carom.EventType, ref carom.Ref, at time.Time, window time.Duration) (carom.Ref, undoJoin) {
-	old := r.views[sum]
-	undo := undoJoin{sum, old}
 	r.window = max(r.window, window)
 	r.sweep(at)
+	old := r.views[sum]
+	undo := undoJoin{sum, old}
 	for i, v := range slices.Backward(old) {
 		if at.Sub(v.at) < window && !slices.Contains(v.types, eventType) {
 			r.note(sum, i, recentView{v.first, v.at, append(slices.Clone(v.types), eventType)})
@@ -55,14 +54,15 @@ func (r *recentViews) note(sum [16]byte, i int, v recentView) {
 	r.added++
 }
 
-// sweep forgets what is too old, each time that about half of all may be.
+// sweep forgets what is too old, each time that about half of all may be. The newest of a list need not be its youngest:
+// the clock may have gone back.
 func (r *recentViews) sweep(now time.Time) {
 	if r.added < len(r.views)/2+1024 {
 		return
 	}
 	r.added = 0
 	for sum, list := range r.views {
-		if now.Sub(list[len(list)-1].at) >= r.window {
+		if !slices.ContainsFunc(list, func(v recentView) bool { return now.Sub(v.at) < r.window }) {
 			delete(r.views, sum)
 		}
 	}
@@ -92,56 +92,50 @@ func (s *Store) joinView(b *batch, sub *carom.Submission, ref carom.Ref) [16]byt
 	return carom.SumOf("first", string(binary.BigEndian.AppendUint64(claim.Sum[:], first.Uint64())))
 }
 
-// loadRecent reads the views that events may still join from the newest events.
+// loadRecent reads the views that events may still join from the events that are young enough. It looks at all of a bucket,
+// since after the clock has gone back the young ones need not lie together.
 func (s *Store) loadRecent(now time.Time) error {
 	window := time.Duration(s.repeats.Load())
 	s.recent = recentViews{views: map[[16]byte][]recentView{}, window: window}
-	type row struct {
-		ev   carom.Event
-		ref  carom.Ref
-		life carom.Incarnation
+	if window == 0 {
+		return nil // no source, so nothing repeats
 	}
-	var rows []row // newest first
-	errDone := errors.New("all that matters is read")
-	for _, bucket := range slices.Backward(s.bucketNumbers()) {
-		err := s.w.query(fmt.Sprintf(`SELECT seq, at, app, source, zone_id, ymid, telegram_id, user_id, event_type, view FROM events_%d
-			ORDER BY seq DESC`, bucket), func(v []driver.Value) error {
-			at := time.UnixMilli(v[1].(int64)).UTC()
-			if now.Sub(at) >= window {
-				return errDone
-			}
-			if id := carom.ViewID(v[9].(string)); id != "" {
-				rows = append(rows, row{ref: carom.Ref{Bucket: bucket, Seq: uint32(v[0].(int64))}, ev: carom.Event{
-					At: at, App: v[2].(string), Source: v[3].(string), ZoneID: v[4].(string), YMID: v[5].(string),
-					TelegramID: v[6].(string), UserID: v[7].(string), Type: carom.EventType(v[8].(string)), View: id,
-				}})
-			}
-			return nil
-		})
-		if errors.Is(err, errDone) {
-			break
+	since := now.Add(-window)
+	buckets := []uint32{}
+	for _, b := range *s.closed.Load() {
+		if b.readable() && b.lastAt.After(since) {
+			buckets = append(buckets, b.number)
 		}
-		if err != nil {
+	}
+	for _, bucket := range append(buckets, s.open.number) {
+		if err := s.w.query(fmt.Sprintf(`SELECT seq, at, app, source, zone_id, ymid, telegram_id, user_id, event_type, view FROM events_%d
+			WHERE at > ? AND view <> '' ORDER BY seq`, bucket), func(v []driver.Value) error {
+			s.recent.again(carom.Ref{Bucket: bucket, Seq: uint32(v[0].(int64))}, &carom.Event{
+				At: time.UnixMilli(v[1].(int64)).UTC(), App: v[2].(string), Source: v[3].(string), ZoneID: v[4].(string), YMID: v[5].(string),
+				TelegramID: v[6].(string), UserID: v[7].(string), Type: carom.EventType(v[8].(string)), View: carom.ViewID(v[9].(string)),
+			})
+			return nil
+		}, since.UnixMilli()); err != nil {
 			return err
 		}
 	}
-	for i := range slices.Backward(rows) {
-		ev := &rows[i].ev
-		_, opened, first, err := ev.View.Place()
-		if err != nil || opened != 0 {
-			continue
-		}
-		sum := ev.RepeatSum()
-		list := s.recent.views[sum]
-		at := slices.IndexFunc(list, func(v recentView) bool { return v.first == first })
-		v := recentView{first: first, at: ev.At}
-		if at < 0 {
-			at = len(list)
-		} else {
-			v = list[at]
-		}
-		v.types = append(slices.Clone(v.types), ev.Type)
-		s.recent.note(sum, at, v)
-	}
 	return nil
+}
+
+// again notes a stored event of a view as join did when it was accepted. What is left of a view whose first event is too old
+// is of no use: nothing may join it. Neither may anything join what carom itself says of a view, whose sum is another.
+func (r *recentViews) again(ref carom.Ref, ev *carom.Event) {
+	_, opened, first, err := ev.View.Place()
+	if err != nil || opened != 0 {
+		return
+	}
+	sum := ev.RepeatSum()
+	list := r.views[sum]
+	i := slices.IndexFunc(list, func(v recentView) bool { return v.first == first })
+	switch {
+	case i >= 0:
+		r.note(sum, i, recentView{first, list[i].at, append(slices.Clone(list[i].types), ev.Type)})
+	case ref == first:
+		r.note(sum, len(list), recentView{first, ev.At, []carom.EventType{ev.Type}})
+	}
 }

@@ -44,7 +44,8 @@ type Options struct {
 	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
 	Log    *slog.Logger
 
-	markEvery int // see markEvery; tests store it more often
+	markEvery int                                    // see markEvery; tests store it more often
+	identity  func(path string, changed bool) string // see identity; to some tests a copy is the folder itself
 }
 
 func (o Options) withDefaults() Options {
@@ -67,6 +68,9 @@ func (o Options) withDefaults() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.identity == nil {
+		o.identity = identity
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -86,7 +90,11 @@ type Store struct {
 	opts Options
 	log  *slog.Logger
 	lock *flock.Flock
-	inc  carom.Incarnation
+	inc  carom.Incarnation // the folder's life
+
+	restored bool      // the folder began a new life at this start
+	marked   time.Time // when its mark was last changed; the committer's after the start
+	tidied   time.Time // when tidyRewards last did its work; houseMu guards it
 
 	w     *writer // the committer's
 	check *writer // the checkpointer's
@@ -103,7 +111,7 @@ type Store struct {
 	counts      *counts
 	tallies     tallies
 	rewards     segments
-	reversals   map[[16]byte]struct{} // taken back before they earned anything
+	reversals   map[[16]byte]struct{} // transactions and views that were taken back
 	recent      recentViews
 	mark        mark
 	storedMark  uint64

@@ -39,10 +39,16 @@ func (c *clock) now() time.Time          { return time.Unix(0, c.ns.Load()).UTC(
 func (c *clock) set(t time.Time)         { c.ns.Store(t.UnixNano()) }
 func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 
+// noIdentity makes no difference between a folder and its copies, which stand for the folder after a crash.
+func noIdentity(string, bool) string { return "" }
+
 // open opens a store in dir and runs it until the test ends or the returned function is called. When it has ended, the
 // folder's invariants are checked.
 func open(t testing.TB, dir string, opts Options) (*Store, func()) {
 	t.Helper()
+	if opts.identity == nil {
+		opts.identity = noIdentity
+	}
 	s, err := Open(dir, opts)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
@@ -214,8 +220,8 @@ func copyFile(dst, src string) error {
 }
 
 // checkInvariants checks what must hold of the folder at any time between two commits: every waiting delivery has its
-// event, sequences have no gaps, no dedupe key is there twice within its window, and as many events are counted as stored.
-// It runs on the store's reading connections after Run has ended.
+// event, sequences have no gaps, no dedupe key is there twice within its window, as many events are counted as stored, and
+// the ledger is in order. It runs on the store's reading connections after Run has ended.
 func checkInvariants(t testing.TB, s *Store) {
 	t.Helper()
 	ctx := context.Background()
@@ -251,5 +257,8 @@ func checkInvariants(t testing.TB, s *Store) {
 	}
 	if counted := one(`SELECT coalesce(sum(n), 0) FROM counts WHERE outcome IN ('accepted', 'held', 'unmatched')`); all && counted != events {
 		t.Errorf("invariants: %d events are stored, %d counted", events, counted)
+	}
+	if report, err := s.CheckLedger(ctx); err != nil || len(report.Faults) > 0 {
+		t.Errorf("invariants: the ledger: %v, %q", err, report.Faults)
 	}
 }

@@ -1,9 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -142,36 +142,58 @@ func (s *Store) viewWhere(ctx context.Context, where string, args ...any) (*caro
 
 // ViewOutcome says what has become of an opened view.
 func (s *Store) ViewOutcome(ctx context.Context, v *carom.View) (carom.ViewOutcome, error) {
+	out, err := s.confirmed(ctx, v)
+	if err == nil && out.State == "" {
+		out, err = s.unconfirmed(ctx, v)
+	}
+	if err == nil && out.State == carom.ViewConfirmed && out.Reward.User == "" { // it came in between, and its event tells only the id
+		out, err = s.confirmed(ctx, v)
+	}
+	if err != nil {
+		return carom.ViewOutcome{}, fmt.Errorf("view %s: %w", v.ID, err)
+	}
+	return out, nil
+}
+
+// confirmed is the outcome of a view that has a reward, and the zero one of any other.
+func (s *Store) confirmed(ctx context.Context, v *carom.View) (out carom.ViewOutcome, err error) {
 	sum := v.Sum()
 	numbers, err := s.findRewards(searchRewardView, string(sum[:]), math.MaxInt64, maxOfOneSum)
 	if err != nil {
-		return carom.ViewOutcome{}, fmt.Errorf("view %s: %w", v.ID, err)
+		return out, err
 	}
-	var out carom.ViewOutcome
 	for _, no := range slices.Backward(numbers) { // the oldest first
 		r, err := rewardByNumber(ctx, s.r, no)
-		if errors.Is(err, sql.ErrNoRows) || err == nil && r.View != v.ID {
-			continue
-		}
 		if err != nil {
-			return carom.ViewOutcome{}, fmt.Errorf("view %s: %w", v.ID, err)
+			return out, err
 		}
-		if out.Reward == nil {
-			out.State, out.Reward = carom.ViewConfirmed, r
+		if r.View == v.ID && (out.Reward == nil || !r.additional) {
+			out.State, out.Reward = carom.ViewConfirmed, &r.Reward
+			if !r.additional {
+				break
+			}
 		}
 	}
-	if out.Reward != nil {
-		return out, nil
+	return out, nil
+}
+
+// unconfirmed is the outcome of a view as its events tell it.
+func (s *Store) unconfirmed(ctx context.Context, v *carom.View) (out carom.ViewOutcome, err error) {
+	searches := []carom.EventFilter{{YMID: v.YMID}}
+	if v.ByUser { // some networks send the user as the ymid
+		searches = append(searches, carom.EventFilter{User: v.User}, carom.EventFilter{YMID: v.User})
 	}
-	f := carom.EventFilter{App: v.App, YMID: v.YMID, Since: v.OpenedAt, Limit: 50}
-	if v.ByUser {
-		f.YMID, f.User = "", v.User
+	var events []*carom.Event
+	for _, f := range searches {
+		f.App, f.Since, f.Limit = v.App, v.OpenedAt, 50
+		list, err := s.Events(ctx, f)
+		if err != nil {
+			return out, err
+		}
+		events = append(events, list...)
 	}
-	events, err := s.Events(ctx, f)
-	if err != nil {
-		return carom.ViewOutcome{}, fmt.Errorf("view %s: %w", v.ID, err)
-	}
-	for _, ev := range slices.Backward(events) {
+	slices.SortFunc(events, func(x, y *carom.Event) int { return cmp.Compare(x.ID, y.ID) }) // the oldest first; twice is no harm
+	for _, ev := range events {
 		if ev.View == v.ID {
 			out = out.After(ev)
 		}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"carom"
-	"carom/internal/caromtest"
 )
 
 // memory is what live objects and stacks take, after what is free was given back.
@@ -73,7 +72,7 @@ func TestThousandsWait(t *testing.T) {
 	heap, stacks = (heap-heapBefore)/views, (stacks-stacksBefore)/views
 	each := heap + stacks
 	t.Logf("%d bytes for each of %d who wait, connection included: %d of objects, %d of stacks", each, views, heap, stacks)
-	if each > mostEach && !caromtest.Race {
+	if each > mostEach && !race {
 		t.Errorf("each who waits takes %d bytes, want %d at most", each, mostEach)
 	}
 

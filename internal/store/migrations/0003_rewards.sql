@@ -89,7 +89,7 @@ CREATE TABLE last_grants (
   PRIMARY KEY (rule, user)
 ) WITHOUT ROWID;
 
--- Transactions and views that were taken back before they earned anything: they never will.
+-- Transactions and views that were taken back: they earn nothing any more.
 CREATE TABLE reversals (
   sum BLOB PRIMARY KEY,
   at  INTEGER NOT NULL
