@@ -110,6 +110,7 @@ type Candidate struct {
 	Amount      Nanos
 	Declined    DeclineReason // it is certain already that nothing is paid
 	Additional  bool
+	Again       bool // the event is judged again, by somebody who released it: its cooldown is counted apart
 	Hold        time.Duration
 	Cooldown    time.Duration
 	Caps        []CapAt
@@ -175,7 +176,7 @@ type RewardFacts struct {
 	View        Earned // what the view has earned
 	Transaction Earned // what the network's transaction has earned; zero where the network names none
 
-	LastGrant time.Time // when the rule's latest reward for the user counted; zero: there is none
+	LastGrant time.Time // when the rule's latest reward for the user counted, among those judged again or the others; zero: there is none
 	Counters  []Counter // of the candidate's Caps, in their order
 }
 

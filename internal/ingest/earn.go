@@ -14,7 +14,9 @@ const lateForUser = time.Hour
 
 // earn fills in what the store has to know to decide what the event earns or takes back: the view it belongs to, its
 // transaction, and what each rule would pay. It fails when an opened view cannot be read.
-func (d *Door) earn(ctx context.Context, c *Catalog, src *source, s *carom.Submission) error {
+//
+// at is the moment for which the event counts: when it was received first.
+func (d *Door) earn(ctx context.Context, c *Catalog, src *source, s *carom.Submission, at time.Time) error {
 	ev := s.Event
 	if ev.Origin == "" {
 		src.hold(ev)
@@ -40,7 +42,10 @@ func (d *Door) earn(ctx context.Context, c *Catalog, src *source, s *carom.Submi
 		s.RewardTargets = c.rewardTargets
 		return nil
 	}
-	s.Candidates = c.rules.Candidates(nil, ev, ev.Received.At)
+	s.Candidates = c.rules.Candidates(nil, ev, at)
+	for i := range s.Candidates {
+		s.Candidates[i].Again = ev.Origin != ""
+	}
 	if view == nil && (gone || src.binding != nil && src.binding.Profile.NoID) {
 		for i := range s.Candidates {
 			s.Candidates[i].Declined = carom.DeclineNoView

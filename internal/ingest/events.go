@@ -197,7 +197,7 @@ func (d *Door) acceptReported(ctx context.Context, c *Catalog, subs []*carom.Sub
 	var readable []*carom.Submission
 	for _, sub := range subs {
 		_, src := c.source(sub.Event.App, sub.Event.Source)
-		if sub.Err = d.earn(ctx, c, src, sub); sub.Err == nil {
+		if sub.Err = d.earn(ctx, c, src, sub, sub.Event.Received.At); sub.Err == nil {
 			readable = append(readable, sub)
 		} else {
 			d.counts[network.TryLater].Inc()

@@ -84,7 +84,7 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request, at arrival) {
 		return
 	}
 	sub := carom.Submission{Event: verdict.Event, Key: verdict.Key}
-	if sub.Err = d.earn(r.Context(), at.c, src, &sub); sub.Err != nil {
+	if sub.Err = d.earn(r.Context(), at.c, src, &sub, rc.At); sub.Err != nil {
 		t.later()
 		d.opts.Log.Warn("postback not accepted", "source_id", src.ID(), "error", sub.Err)
 		d.counts[network.TryLater].Inc()

@@ -10,7 +10,7 @@ import (
 )
 
 // Reprocess judges held events and refused postbacks again, by the objects that are in force now. What is stored is never
-// changed: each makes a new event, whose Origin it is, and makes it once. It counts for the moment of reprocessing.
+// changed: each makes a new event, whose Origin it is, and makes it once. For caps and cooldowns it counts when it was received first.
 //
 // as is what an event of unknown value is released as; such events are skipped when it is ValueUnknown. The result follows the
 // order of events and then refused. An error says that those behind it were not reprocessed.
@@ -19,20 +19,22 @@ func (d *Door) Reprocess(ctx context.Context, events []*carom.Event, refused []*
 	now := d.opts.Clock().UTC()
 	var out []carom.Reprocessed
 	for _, ev := range events {
+		at := ev.At
 		done := carom.Reprocessed{Of: string(ev.ID)}
 		s, reason := c.release(ev, as, now)
 		if done.Reason = reason; s != nil {
-			if err := d.again(ctx, c, s, by, &done); err != nil {
+			if err := d.again(ctx, c, s, at, by, &done); err != nil {
 				return out, err
 			}
 		}
 		out = append(out, done)
 	}
 	for _, r := range refused {
+		at := r.Received.At
 		done := carom.Reprocessed{Of: string(r.ID)}
 		s, reason := d.rejudge(ctx, c, r, now)
 		if done.Reason = reason; s != nil {
-			if err := d.again(ctx, c, s, by, &done); err != nil {
+			if err := d.again(ctx, c, s, at, by, &done); err != nil {
 				return out, err
 			}
 		}
@@ -79,15 +81,15 @@ func (d *Door) rejudge(ctx context.Context, c *Catalog, r *carom.Refused, now ti
 	return &carom.Submission{Event: verdict.Event, Key: verdict.Key}, ""
 }
 
-// again accepts a submission of something that was there before.
-func (d *Door) again(ctx context.Context, c *Catalog, s *carom.Submission, by carom.By, done *carom.Reprocessed) error {
+// again accepts a submission of something that was received at an earlier moment.
+func (d *Door) again(ctx context.Context, c *Catalog, s *carom.Submission, at time.Time, by carom.By, done *carom.Reprocessed) error {
 	_, src := c.source(s.Event.App, s.Event.Source)
 	if src == nil {
 		done.Reason = "its source is deleted: make it again under the same name"
 		return nil
 	}
 	s.Event.Fields = append(s.Event.Fields[:len(s.Event.Fields):len(s.Event.Fields)], carom.Field{Name: "reprocessed", Value: by.String()})
-	err := d.earn(ctx, c, src, s)
+	err := d.earn(ctx, c, src, s, at)
 	if err == nil {
 		d.accept(c, s)
 		err = s.Err

@@ -271,7 +271,7 @@ func (t *trial) event(ctx context.Context, c *Catalog, sub *carom.Submission) {
 	if live == nil {
 		return
 	}
-	if err := t.door.earn(ctx, c, t.src, live); err != nil {
+	if err := t.door.earn(ctx, c, t.src, live, ev.Received.At); err != nil {
 		t.door.opts.Log.Debug("a view cannot be read: not compared with its earlier events", "source_id", t.src.ID(), "error", err)
 		return
 	}

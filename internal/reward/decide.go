@@ -58,9 +58,14 @@ func decline(c *carom.Candidate, f *carom.RewardFacts) (reason carom.DeclineReas
 // earned says whether what was earned before stands in the way of the candidate.
 func earned(c *carom.Candidate, e carom.Earned) bool { return e.ByRule || e.ByOther && !c.Additional }
 
-// tooSoon says whether the cooldown since the last reward runs. It does when the clock was set back.
+// tooSoon says whether the cooldown since the last reward runs. It does when the clock was set back. Events that are judged
+// again are compared with one another alone, and come in parts, of which a later one may be older.
 func tooSoon(c *carom.Candidate, last time.Time) bool {
-	return c.Cooldown > 0 && !last.IsZero() && c.At.Sub(last) < c.Cooldown
+	passed := c.At.Sub(last)
+	if c.Again {
+		passed = passed.Abs()
+	}
+	return c.Cooldown > 0 && !last.IsZero() && passed < c.Cooldown
 }
 
 // isReached says whether one more reward of the given amount would exceed the cap.

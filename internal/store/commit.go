@@ -35,13 +35,12 @@ type batch struct {
 
 	rewards []*rewardRow // that this batch made
 
-	undo          []undoFirst // keys that this batch claimed, to be given back if it fails
-	undoReversals [][16]byte
-	undoJoins     []undoJoin
-	undoReward    int64
-	undoSeq       uint32
-	undoRef       uint32
-	undoLast      time.Time
+	undo       []undoFirst // keys that this batch claimed, to be given back if it fails
+	undoJoins  []undoJoin
+	undoReward int64
+	undoSeq    uint32
+	undoRef    uint32
+	undoLast   time.Time
 }
 
 type undoFirst struct {
@@ -148,7 +147,7 @@ func (s *Store) commitBatch(b *batch) error {
 		return err
 	}
 	b.undo, b.undoSeq, b.undoRef, b.undoLast = b.undo[:0], s.open.seq, s.open.refusedSeq, s.open.lastAt
-	b.undoReversals, b.undoJoins, b.undoReward = b.undoReversals[:0], b.undoJoins[:0], s.rewards.newest
+	b.undoJoins, b.undoReward = b.undoJoins[:0], s.rewards.newest
 	clear(b.rewards)
 	b.rewards = b.rewards[:0]
 	s.counts.reset()
@@ -243,9 +242,6 @@ func (s *Store) runControls(b *batch) ([]error, error) {
 func (s *Store) rollBackMemory(b *batch) {
 	for _, u := range slices.Backward(b.undo) {
 		u.keys.takeBack(u.sum, u.old, u.had)
-	}
-	for _, sum := range b.undoReversals {
-		delete(s.reversals, sum)
 	}
 	for _, u := range slices.Backward(b.undoJoins) {
 		s.recent.takeBack(u)

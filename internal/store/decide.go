@@ -182,7 +182,14 @@ func (s *Store) facts(sub *carom.Submission, c *carom.Candidate, view [16]byte) 
 	if v := sub.View.View; v != nil {
 		f.Placement, f.PlacementFixed, f.OtherSource = v.Placement, v.Fixed, !v.Expects(sub.Event.Source)
 	}
-	f.Reversed = s.reversed(view) || s.reversed(sub.Transaction)
+	for _, sum := range [...][16]byte{view, sub.Transaction} {
+		if f.Reversed {
+			break
+		}
+		if f.Reversed, err = s.reversed(sum); err != nil {
+			return f, err
+		}
+	}
 	if f.View, err = s.earned(view, c); err != nil {
 		return f, err
 	}
@@ -190,7 +197,7 @@ func (s *Store) facts(sub *carom.Submission, c *carom.Candidate, view [16]byte) 
 		return f, err
 	}
 	if c.Cooldown > 0 {
-		if f.LastGrant, err = s.lastGrant(lastKey{c.Rule, f.User}); err != nil {
+		if f.LastGrant, err = s.lastGrant(lastOf(c, f.User)); err != nil {
 			return f, err
 		}
 	}
@@ -205,10 +212,17 @@ func (s *Store) facts(sub *carom.Submission, c *carom.Candidate, view [16]byte) 
 	return f, nil
 }
 
-func (s *Store) reversed(sum [16]byte) bool {
-	_, ok := s.reversals[sum]
-	return ok && sum != [16]byte{}
+// reversed says whether a view or transaction was taken back.
+func (s *Store) reversed(sum [16]byte) (bool, error) {
+	if sum == ([16]byte{}) || !s.rewards.reversals {
+		return false, nil
+	}
+	_, _, ok, err := s.rewardOf(reversedSum(sum))
+	return ok, err
 }
+
+// reversedSum is what stands among the keys of rewards for a view or transaction that was taken back.
+func reversedSum(sum [16]byte) [16]byte { return carom.SumOf("reversed", string(sum[:])) }
 
 // earned says what a view or a transaction has earned before.
 func (s *Store) earned(sum [16]byte, c *carom.Candidate) (e carom.Earned, err error) {
@@ -242,8 +256,8 @@ func (s *Store) raise(c *carom.Candidate, d *carom.Decision, user string) {
 		}
 	}
 	if c.Cooldown > 0 {
-		key := lastKey{c.Rule, user}
-		if last := s.tallies.lasts[key].value; c.At.After(last) {
+		key := lastOf(c, user)
+		if last := s.tallies.lasts[key].value; c.Again || c.At.After(last) {
 			s.tallies.lasts[key] = tallied[time.Time]{c.At, true}
 		}
 	}
@@ -260,6 +274,14 @@ func (s *Store) counter(key carom.CounterKey) (carom.Counter, error) {
 	}, key.Scope, key.User, int64(key.Day))
 	s.tallies.counters[key] = tallied[carom.Counter]{value: n}
 	return n, err
+}
+
+// lastOf is what the last grant of a candidate's rule to a user is kept under.
+func lastOf(c *carom.Candidate, user string) lastKey {
+	if c.Again {
+		return lastKey{c.Rule + " again", user}
+	}
+	return lastKey{c.Rule, user}
 }
 
 func (s *Store) lastGrant(key lastKey) (time.Time, error) {
@@ -321,15 +343,6 @@ func (s *Store) change(b *batch, sub *carom.Submission, ref carom.Ref) error {
 	return nil
 }
 
-// loadReversals reads what was taken back, and may not earn any more.
-func (s *Store) loadReversals() error {
-	s.reversals = map[[16]byte]struct{}{}
-	return s.w.query(`SELECT sum FROM reversals`, func(v []driver.Value) error {
-		s.reversals[sumOf(v[0])] = struct{}{}
-		return nil
-	})
-}
-
 // reverse takes back what the transaction or the view has earned, and notes that it never will earn more: neither by an
 // event that was overtaken, nor by a rule that pays beside the others.
 func (s *Store) reverse(b *batch, sub *carom.Submission) error {
@@ -364,11 +377,15 @@ func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 			}
 		}
 	}
-	if _, had := s.reversals[sum]; !had {
-		s.reversals[sum] = struct{}{}
-		b.undoReversals = append(b.undoReversals, sum)
+	had, err := s.reversed(sum)
+	if err != nil || had {
+		return err
 	}
-	return s.w.exec(`INSERT INTO reversals (sum, at) VALUES (?1, ?2) ON CONFLICT (sum) DO NOTHING`, sum[:], sub.Event.At.UnixMilli())
+	key, o := reversedSum(sum), s.rewards.open
+	old, was := o.keys.firsts.put(key, first{})
+	b.undo = append(b.undo, undoFirst{&o.keys.firsts, key, old, was})
+	s.rewards.reversals = true
+	return s.w.exec(`INSERT INTO reversals (sum, at, segment) VALUES (?, ?, ?)`, sum[:], sub.Event.At.UnixMilli(), int64(o.number))
 }
 
 // maxOfOneSum bounds how many rewards one view or transaction is expected to have, false hits included: one per rule.

@@ -29,9 +29,6 @@ func (s *Store) load() error {
 		return err
 	}
 	s.removeStrays()
-	if err := s.loadReversals(); err != nil {
-		return err
-	}
 	if err := s.loadViews(); err != nil {
 		return err
 	}

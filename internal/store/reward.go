@@ -78,7 +78,7 @@ const (
 	upsertCounter = `INSERT INTO counters (scope, user, day, rewards, amount) VALUES (?1, ?2, ?3, ?4, ?5)
 		ON CONFLICT (scope, user, day) DO UPDATE SET rewards = ?4, amount = ?5`
 	selectLast = `SELECT at FROM last_grants WHERE rule = ? AND user = ?`
-	upsertLast = `INSERT INTO last_grants (rule, user, at) VALUES (?1, ?2, ?3) ON CONFLICT (rule, user) DO UPDATE SET at = max(at, ?3)`
+	upsertLast = `INSERT INTO last_grants (rule, user, at) VALUES (?1, ?2, ?3) ON CONFLICT (rule, user) DO UPDATE SET at = ?3`
 )
 
 func (r *rewardRow) values() []driver.Value {

@@ -17,6 +17,8 @@ type segments struct {
 	newest int64 // number of the newest reward
 	open   *openSegment
 	closed atomic.Pointer[[]*closedSegment]
+
+	reversals bool // there are some among the keys
 }
 
 type openSegment struct {
@@ -66,11 +68,16 @@ func (s *Store) loadSegments() error {
 	if s.rewards.newest, err = s.w.int64(`SELECT max(no) FROM rewards`); err != nil {
 		return err
 	}
+	some, err := s.w.int64(`SELECT count(*) FROM (SELECT 1 FROM reversals LIMIT 1)`)
+	if err != nil {
+		return err
+	}
+	s.rewards.reversals = some > 0
 	closed := []*closedSegment{}
 	s.rewards.closed.Store(&closed)
 	for _, r := range rows {
 		if r.last == 0 {
-			keys, err := s.scanRewards(r.first, s.rewards.newest, s.opts.SegmentRewards)
+			keys, err := s.scanRewards(r.number, r.first, s.rewards.newest, s.opts.SegmentRewards)
 			if err != nil {
 				return err
 			}
@@ -84,7 +91,7 @@ func (s *Store) loadSegments() error {
 				return err
 			}
 			s.recovered.Rebuilt++
-			if seg.keys, err = s.scanRewards(r.first, r.last, 0); err != nil {
+			if seg.keys, err = s.scanRewards(r.number, r.first, r.last, 0); err != nil {
 				return err
 			}
 			if seg.index, err = buildAndOpen(path, r.number, seg.keys); err != nil { // the disk may be full
@@ -98,22 +105,27 @@ func (s *Store) loadSegments() error {
 	return nil
 }
 
-// scanRewards reads the keys of the rewards from first to last from their rows.
-func (s *Store) scanRewards(first, last int64, room int) (*openKeys, error) {
-	keys := newOpenKeys(max(room, int(last-first+1)))
-	err := s.w.query(`SELECT no, at, app, rule, additional, user, view, tx FROM rewards WHERE no BETWEEN ? AND ? ORDER BY no`, func(v []driver.Value) error {
+// scanRewards reads the keys of a segment, whose rewards are those numbered from and to and between them, from its rows.
+func (s *Store) scanRewards(segment uint32, from, to int64, room int) (*openKeys, error) {
+	keys := newOpenKeys(max(room, int(to-from+1)))
+	if err := s.w.query(`SELECT no, at, app, rule, additional, user, view, tx FROM rewards WHERE no BETWEEN ? AND ? ORDER BY no`, func(v []driver.Value) error {
 		r := rewardRow{no: v[0].(int64), additional: v[4].(int64) != 0}
 		r.App, r.Rule, r.User = v[2].(string), v[3].(string), v[5].(string)
 		r.At = time.UnixMilli(v[1].(int64))
 		r.view, r.tx = sumOf(v[6]), sumOf(v[7])
-		seq := uint32(r.no - first + 1)
+		seq := uint32(r.no - from + 1)
 		for _, sum := range r.claims() {
 			keys.firsts.put(sum, r.first(seq))
 		}
 		r.addSearch(keys, seq)
 		return nil
-	}, first, last)
-	return keys, err
+	}, from, to); err != nil {
+		return nil, err
+	}
+	return keys, s.w.query(`SELECT sum FROM reversals WHERE segment = ?`, func(v []driver.Value) error {
+		keys.firsts.put(reversedSum(sumOf(v[0])), first{})
+		return nil
+	}, int64(segment))
 }
 
 // sumOf reads a stored sum; NULL is the zero one.

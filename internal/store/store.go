@@ -111,7 +111,6 @@ type Store struct {
 	counts      *counts
 	tallies     tallies
 	rewards     segments
-	reversals   map[[16]byte]struct{} // transactions and views that were taken back
 	recent      recentViews
 	mark        mark
 	storedMark  uint64

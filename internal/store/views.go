@@ -61,7 +61,8 @@ func (s *Store) OpenView(ctx context.Context, v *carom.View) error {
 			}
 		}
 		if made.ByUser {
-			if err := w.exec(`UPDATE views SET expires_at = ?1 WHERE app = ?2 AND user = ?3 AND by_user = 1 AND expires_at > ?1`,
+			if err := w.exec(`UPDATE views SET expires_at = ?1 WHERE expires_at > ?1 AND
+				no = (SELECT no FROM views WHERE app = ?2 AND user = ?3 AND by_user = 1 ORDER BY no DESC LIMIT 1)`,
 				made.OpenedAt.UnixMilli(), made.App, made.User); err != nil {
 				return err
 			}
@@ -116,7 +117,7 @@ func (s *Store) ViewByYMID(ctx context.Context, app, ymid string) (*carom.View, 
 
 // ViewOfUser returns the newest view of the user that a network without ids may confirm, nil when there is none.
 func (s *Store) ViewOfUser(ctx context.Context, app, user string) (*carom.View, error) {
-	return orNone(s.viewWhere(ctx, `app = ? AND user = ? AND by_user = 1 ORDER BY opened_at DESC, no DESC`, app, user))
+	return orNone(s.viewWhere(ctx, `app = ? AND user = ? AND by_user = 1 ORDER BY no DESC`, app, user))
 }
 
 func orNone(v *carom.View, err error) (*carom.View, error) {

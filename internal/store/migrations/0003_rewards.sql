@@ -91,9 +91,12 @@ CREATE TABLE last_grants (
 
 -- Transactions and views that were taken back: they earn nothing any more.
 CREATE TABLE reversals (
-  sum BLOB PRIMARY KEY,
-  at  INTEGER NOT NULL
-) WITHOUT ROWID;
+  no      INTEGER PRIMARY KEY,
+  sum     BLOB NOT NULL,
+  at      INTEGER NOT NULL,
+  segment INTEGER NOT NULL -- of rewards, whose keys hold the sum
+);
+CREATE INDEX reversals_by_segment ON reversals (segment);
 
 CREATE TABLE views (
   no         INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -110,4 +113,4 @@ CREATE TABLE views (
   expires_at INTEGER NOT NULL
 );
 CREATE INDEX views_own ON views (app, ymid) WHERE own = 1;
-CREATE INDEX views_by_user ON views (app, user, opened_at) WHERE by_user = 1;
+CREATE INDEX views_by_user ON views (app, user) WHERE by_user = 1;
