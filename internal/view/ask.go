@@ -93,7 +93,9 @@ func (d *Door) ask(w http.ResponseWriter, r *http.Request) {
 		news, full = d.waiting.join(id)
 		defer d.waiting.leave(id, news)
 	}
-	v, outcome, p := d.read(w, r, c, id, who)
+	var v *carom.View
+	var outcome carom.ViewOutcome
+	aside(func() { v, outcome, p = d.read(w, r, c, id, who) })
 	if p == nil && q.wait > 0 && !q.settledBy(outcome) {
 		if p = full.problem(); p == nil {
 			// The server's limit on the time of a request would end the wait.
@@ -106,6 +108,19 @@ func (d *Door) ask(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, "application/json", newStanding(v, outcome))
+}
+
+// aside runs f on a stack of its own, which is given back: a database needs a deep one, and whoever waits keeps the stack that it
+// has grown to. A panic of f is the caller's.
+func aside(f func()) {
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		f()
+	}()
+	if v := <-panicked; v != nil {
+		panic(v)
+	}
 }
 
 // problem says why somebody cannot wait; nil if there is room.
