@@ -81,3 +81,45 @@ func TestTidyKeepsWhatStillCounts(t *testing.T) {
 		t.Errorf("%d old counters are left, %v", days, err)
 	}
 }
+
+// Retention drops the event. What it earned stays: it is taken back sixty days later, and the same postback, whose key counts no
+// more, earns nothing again.
+func TestRewardsOutliveTheirEvents(t *testing.T) {
+	c := newClock()
+	opts := Options{Clock: c.now, Decide: reward.Decide, BucketEvents: 1, SegmentRewards: 2}
+	dir := t.TempDir()
+	s, stop := open(t, dir, opts)
+	again := func(ymid string) *carom.Submission {
+		sub := earning(ymid)
+		sub.Event.Received.At, sub.Candidates[0].At = c.now(), c.now()
+		sub.Transaction = carom.SumOf("transaction", ymid)
+		return sub
+	}
+	first := accept(t, s, again("a"))
+	accept(t, s, again("b"))
+	accept(t, s, again("c"))
+	c.advance(59 * 24 * time.Hour)
+	accept(t, s, again("later")) // closes the buckets before
+	s.seal()
+	if err := s.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Story(t.Context(), first.Receipt.ID); !errors.Is(err, carom.ErrNotFound) {
+		t.Fatalf("the event is still there: %v", err)
+	}
+	stop()
+	s, _ = open(t, dir, opts)
+	if d := accept(t, s, again("a")).Receipt.Decided[0]; d.Reason != carom.DeclineTransaction {
+		t.Errorf("the same postback after two months: %+v, want its transaction to have earned before", d)
+	}
+	reversal := submission("a is taken back", c.now())
+	reversal.Event.Type = carom.Reversal
+	reversal.Change = carom.RewardChange{Reverse: carom.SumOf("transaction", "a"), Why: "the network took it back"}
+	if got := accept(t, s, reversal).Receipt.Decided; len(got) != 1 || got[0].State != carom.RewardReversed || got[0].Reward.ID != first.Receipt.Decided[0].Reward.ID {
+		t.Errorf("taken back: %+v, want the reward of the first event", got)
+	}
+	balances, err := s.Balances(t.Context(), "app", "42")
+	if err != nil || len(balances) != 1 || balances[0].Amount != "15" {
+		t.Errorf("balances %+v, %v, want 15: four were credited and one was taken back", balances, err)
+	}
+}
