@@ -157,6 +157,7 @@ func (v *waitingView) listen() {
 	if err != nil {
 		return
 	}
+	defer func() { _ = resp.Body.Close() }() // it has been read to its end
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && bytes.Contains(body, []byte(`"confirmed"`)) {
 		v.confirmed <- time.Now()

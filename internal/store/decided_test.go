@@ -221,6 +221,7 @@ func TestFailedCommitEarnsNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer rows.Close()
 			for rows.Next() {
 				var text string
 				if err := rows.Scan(&text); err != nil {

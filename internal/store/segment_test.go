@@ -310,8 +310,8 @@ func (tr *traffic) event(at time.Time) *carom.Submission {
 // books about each decision, reward, line and balance.
 func TestRewardsAgreeWithPlainBooks(t *testing.T) {
 	seeds := 4
-	if testing.Short() {
-		seeds = 2
+	if testing.Short() || race {
+		seeds = 1
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
