@@ -53,6 +53,12 @@ if [ ! -e "$dir/carom.yaml" ]; then
 		# The objects of make run. The server reads this file again whenever it changes; docs/endpoints.md has all keys.
 		apps:
 		  example:
+		    # What rules pay in, and the one rule: five coins for each view that the network pays for, once.
+		    currencies: { coins: 0 }
+		    rules:
+		      watch:
+		        filter: { event_types: [impression, click] }
+		        price: 5 coins
 		    sources:
 		      # Monetag with the names of its documentation, and those seen in the wild.
 		      monetag:
@@ -69,10 +75,15 @@ if [ ! -e "$dir/carom.yaml" ]; then
 		      receiver:
 		        url: "http://127.0.0.1:$receiver_port/postback?ymid={ymid}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&request_var={request_var}&telegram_id={telegram_id}&event_type={event_type}&reward_event_type={reward_event_type}&estimated_price={estimated_price}&event_id={event_id}&delivery_id={delivery_id}"
 		        allow_private: true # it is on this machine
+		      # Is told of rewards, when they are credited and when they are taken back.
+		      rewards:
+		        sends: rewards
+		        url: "http://127.0.0.1:$receiver_port/reward?reward_id={reward_id}&reward_state={reward_state}&reward_amount={reward_amount}&reward_currency={reward_currency}&reward_user={reward_user}&delivery_id={delivery_id}&test={test}"
+		        allow_private: true
 	EOF
 fi
 # The receiver's port may differ from that of the last run.
-sed "s#http://127\.0\.0\.1:[0-9]*/postback#http://127.0.0.1:$receiver_port/postback#" "$dir/carom.yaml" >"$dir/carom.yaml.new"
+sed "s#http://127\.0\.0\.1:[0-9]*/\(postback\|reward\)?#http://127.0.0.1:$receiver_port/\1?#" "$dir/carom.yaml" >"$dir/carom.yaml.new"
 if cmp -s "$dir/carom.yaml" "$dir/carom.yaml.new"; then
 	rm "$dir/carom.yaml.new"
 else
@@ -121,6 +132,12 @@ It answers OK, and the receiver prints what it was sent. Then look at:
   $carom show --data $dir/data                   the newest events
   $carom status --data $dir/data                 is money being lost, and what to do
   $carom tail --data $dir/data                   events as they are accepted
+
+Let it pay a user. Send this twice, or with event=click: the view pays once.
+
+  curl '$url?ymid=view-1&event=impression&value=valued&telegram_id=279058397&zone_id=8790478'
+  $carom rewards --data $dir/data --app example
+  $carom balance --data $dir/data --app example 279058397
 
 More to try: docs/start-publisher.md. The objects are in $dir/carom.yaml. Ctrl-C stops everything.
 "

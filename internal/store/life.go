@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,13 +65,23 @@ func (s *Store) lifeNow() []byte {
 	return fmt.Appendf(mark, " %s %s", s.opts.identity(path, true), s.opts.identity(filepath.Join(s.dir, databaseFile), false))
 }
 
+// writeMark writes the file in place, so that it stays the file that it is, and syncs it.
+func writeMark(path, mark string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(mark)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 // remark gives the folder a new mark. If the process dies between its two halves, the next start takes the folder for a copy,
 // which costs no more than a new bucket.
 func (s *Store) remark(w *writer) error {
 	var mark [16]byte
 	_, _ = rand.Read(mark[:]) // crypto/rand never fails
 	path := filepath.Join(s.dir, lifeFile)
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(mark[:])), 0o600); err != nil {
+	if err := writeMark(path, hex.EncodeToString(mark[:])); err != nil {
 		return fmt.Errorf("%w: %w", carom.ErrUnavailable, err)
 	}
 	s.marked = s.opts.Clock()
