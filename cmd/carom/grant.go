@@ -37,7 +37,7 @@ of a ticket: the same command twice grants once.`,
 				next:  func(*api.Granted) string { return "" },
 				merge: func(_, _ *api.Granted) {},
 				count: func(v *api.Granted) int {
-					if v.Duplicate {
+					if v.Duplicate || !v.DryRun && v.Reward.ID == "" { // granted before, or not at all
 						return 0
 					}
 					return 1
