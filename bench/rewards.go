@@ -10,7 +10,7 @@ import (
 // rewardsTarget is what a server is called that pays for every event.
 const rewardsTarget = "rewards"
 
-// rewardsFile configures a server whose one rule pays for every event, under a cap and to a user of its own. The sink hears of
+// rewardsFile configures a server whose one rule pays for every event, under a cap for each user and day. The sink hears of
 // the reward in place of the event, so that there is one delivery as in [objectsFile].
 func rewardsFile(secret, sink string) string {
 	return `apps:

@@ -27,6 +27,12 @@ const (
 
 const telegramDigits = 10
 
+// Events are of so many users, who come as if at random: a number and the product with a large prime have nothing in common.
+const (
+	users  = 100_000
+	spread = 2_654_435_761
+)
+
 // Config says what to send. It travels as JSON to the process that sends.
 type Config struct {
 	Addr     string        `json:"addr"`     // host and port
@@ -215,7 +221,7 @@ func (r request) patch(m mark.Mark) {
 		mark.Put(r.b[r.ymid:], m)
 	}
 	if r.telegram >= 0 {
-		u := 7_000_000_000 + m.Seq%1_000_000_000
+		u := 7_000_000_000 + m.Seq*spread%users
 		for i := telegramDigits - 1; i >= 0; i-- {
 			r.b[r.telegram+i] = byte('0' + u%10)
 			u /= 10

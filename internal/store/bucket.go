@@ -59,9 +59,9 @@ type statements struct {
 	line          *stmt
 	balance       *stmt
 	getCounter    *stmt
-	putCounter    *stmt
+	counter       *stmt
 	getLast       *stmt
-	putLast       *stmt
+	last          *stmt
 	putMark       *stmt
 	begin         *stmt
 	commit        *stmt
@@ -95,8 +95,8 @@ func (s *Store) prepareStatements() error {
 		{&st.count, upsertCount}, {&st.deliveryCount, upsertDeliveryCount},
 		{&st.putDue, upsertDue}, {&st.deleteDue, removeDue}, {&st.putMark, storeMark},
 		{&st.reward, insertReward}, {&st.getReward, selectReward}, {&st.changeReward, changeReward}, {&st.line, insertLine},
-		{&st.balance, upsertBalance}, {&st.getCounter, selectCounter}, {&st.putCounter, upsertCounter},
-		{&st.getLast, selectLast}, {&st.putLast, upsertLast},
+		{&st.balance, upsertBalance}, {&st.getCounter, selectCounter}, {&st.counter, upsertCounter},
+		{&st.getLast, selectLast}, {&st.last, upsertLast},
 		{&st.begin, "BEGIN IMMEDIATE"}, {&st.commit, "COMMIT"}, {&st.rollback, "ROLLBACK"},
 	} {
 		var err error
@@ -150,7 +150,7 @@ func (st *statements) Close() {
 		one.Close()
 	}
 	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.putDue, st.deleteDue, st.putMark, st.begin, st.commit,
-		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.balance, st.getCounter, st.putCounter, st.getLast, st.putLast} {
+		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.balance, st.getCounter, st.counter, st.getLast, st.last} {
 		one.Close()
 	}
 }

@@ -85,7 +85,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 		if failing && b.flush {
 			// Whoever asks whether we are ready may send nothing until we are: try the disk with a write of our own.
 			s.storedMark, s.unsavedMark = 0, s.opts.markEvery
-		} else if b.empty() && !(b.flush && s.unverified.waiting()) {
+		} else if b.empty() && !(b.flush && (s.unverified.waiting() || s.tallies.wait(s.opts.Clock()))) {
 			b.flush = false
 			if ending && s.queue.empty() {
 				s.saveMark()
@@ -151,11 +151,17 @@ func (s *Store) commitBatch(b *batch) error {
 	clear(b.rewards)
 	b.rewards = b.rewards[:0]
 	s.counts.reset()
-	s.tallies.reset()
+	s.tallies.batch.clear()
+	s.tallies.beginFold(s.rewards.newest, now, s.opts.foldAt)
 	controlErrs, err := s.writeBatch(b, now)
+	s.tallies.mu.Lock() // readers see the tables and the tallies change at once
 	if err == nil {
 		err = s.st.commit.exec()
 	}
+	if err == nil {
+		s.tallies.committed(s.opts.foldSlice)
+	}
+	s.tallies.mu.Unlock()
 	if err != nil {
 		_ = s.st.rollback.exec() // fails when SQLite has rolled back by itself
 		s.rollBackMemory(b)
@@ -209,7 +215,7 @@ func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
 			return nil, err
 		}
 	}
-	if err := s.tallies.write(s.st); err != nil {
+	if err := s.tallies.writeSlice(s.w, s.st, s.opts.foldSlice); err != nil {
 		return nil, err
 	}
 	if err := s.counts.write(s.st); err != nil {

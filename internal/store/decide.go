@@ -11,69 +11,6 @@ import (
 	"carom"
 )
 
-// tallies are what rewards add up to, as far as one batch knows it: read when they are first needed, written with its commit.
-// The committer owns them.
-type tallies struct {
-	counters map[carom.CounterKey]tallied[carom.Counter]
-	lasts    map[lastKey]tallied[time.Time]
-	balances map[account]sum
-}
-
-type tallied[T any] struct {
-	value   T
-	changed bool
-}
-
-type lastKey struct{ rule, user string }
-
-// account is a user's account in one currency.
-type account struct{ app, user, currency string }
-
-// sum is an exact sum of amounts: of whole units and of the billionths beyond them, so that neither overflows.
-type sum struct {
-	units, nanos int64
-	at           int64 // of the latest, in milliseconds
-}
-
-func newTallies() tallies {
-	return tallies{counters: map[carom.CounterKey]tallied[carom.Counter]{}, lasts: map[lastKey]tallied[time.Time]{}, balances: map[account]sum{}}
-}
-
-func (t *tallies) reset() {
-	clear(t.counters)
-	clear(t.lasts)
-	clear(t.balances)
-}
-
-// write puts the batch's tallies into the open transaction, in the order of their keys, which lie together then.
-func (t *tallies) write(st *statements) error {
-	for _, a := range sortedBy(t.balances, func(x, y account) int {
-		return cmp.Or(cmp.Compare(x.app, y.app), cmp.Compare(x.user, y.user), cmp.Compare(x.currency, y.currency))
-	}) {
-		s := t.balances[a]
-		if err := st.balance.exec(a.app, a.user, a.currency, s.units, s.nanos, s.at); err != nil {
-			return err
-		}
-	}
-	for _, k := range sortedBy(t.counters, func(x, y carom.CounterKey) int {
-		return cmp.Or(cmp.Compare(x.Scope, y.Scope), cmp.Compare(x.User, y.User), cmp.Compare(x.Day, y.Day))
-	}) {
-		if n := t.counters[k]; n.changed {
-			if err := st.putCounter.exec(k.Scope, k.User, int64(k.Day), n.value.Rewards, int64(n.value.Amount)); err != nil {
-				return err
-			}
-		}
-	}
-	for _, k := range sortedBy(t.lasts, func(x, y lastKey) int { return cmp.Or(cmp.Compare(x.rule, y.rule), cmp.Compare(x.user, y.user)) }) {
-		if last := t.lasts[k]; last.changed {
-			if err := st.putLast.exec(k.rule, k.user, last.value.UnixMilli()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 func sortedBy[K comparable, V any](m map[K]V, compare func(x, y K) int) []K {
 	if len(m) == 0 {
 		return nil
@@ -109,10 +46,10 @@ func (s *Store) decide(b *batch, sub *carom.Submission, ref carom.Ref) error {
 			r := s.earnedBy(sub, ref, view)
 			r.Rule, r.User, r.Currency, r.Amount = name, facts.User, c.Currency, d.Amount
 			r.State, r.Until, r.additional = d.State, d.Until, c.Additional
+			s.raise(c, &d, r)
 			if err := s.makeReward(b, r); err != nil {
 				return err
 			}
-			s.raise(c, &d, facts.User)
 			made.Reward = &r.Reward
 		}
 		s.counts.reward(sub.Event, &made)
@@ -166,13 +103,12 @@ func (s *Store) makeReward(b *batch, r *rewardRow) error {
 
 // addLine appends a line to the ledger and to the balance that it changes.
 func (s *Store) addLine(r *rewardRow, n int, amount carom.Nanos, at time.Time, event carom.EventID, why string, late bool) error {
-	const unit = 1_000_000_000
-	a := account{r.App, r.User, r.Currency}
-	total := s.tallies.balances[a]
-	total.units += int64(amount / unit)
-	total.nanos += int64(amount % unit)
-	total.at = max(total.at, at.UnixMilli())
-	s.tallies.balances[a] = total
+	a, amountSum := account{r.App, r.User, r.Currency}, sumOfAmount(amount, at)
+	if !late {
+		s.tallies.batch.balances[a] = s.tallies.batch.balances[a].plus(amountSum)
+	} else if err := s.st.putBalance(a, amountSum); err != nil { // rare, and not to be found among the newest rewards
+		return err
+	}
 	return s.st.line.exec(r.no, int64(n), at.UnixMilli(), r.App, r.User, r.Currency, int64(amount), string(event), why, truth(late))
 }
 
@@ -247,33 +183,22 @@ func (s *Store) earned(sum [16]byte, c *carom.Candidate) (e carom.Earned, err er
 	return e, err
 }
 
-// raise counts a reward under its candidate's caps, and for its cooldown.
-func (s *Store) raise(c *carom.Candidate, d *carom.Decision, user string) {
+// raise counts a reward under its candidate's caps, and for its cooldown, and notes in it what it counted for.
+func (s *Store) raise(c *carom.Candidate, d *carom.Decision, r *rewardRow) {
+	t := &s.tallies.batch
 	for i := range c.Caps {
-		if slices.ContainsFunc(d.Raise, func(a carom.CapAt) bool { return a.Scope == c.Caps[i].Scope }) {
-			key := c.Counter(i, user)
-			s.tallies.counters[key] = tallied[carom.Counter]{s.tallies.counters[key].value.Raised(&c.Caps[i], d.Amount), true}
+		limit := &c.Caps[i]
+		if slices.ContainsFunc(d.Raise, func(a carom.CapAt) bool { return a.Scope == limit.Scope }) {
+			key := c.Counter(i, r.User)
+			t.counters[key] = t.counters[key].Raised(limit, d.Amount)
+			r.counted.counter(key, limit.Amount.Set)
 		}
 	}
 	if c.Cooldown > 0 {
-		key := lastOf(c, user)
-		if last := s.tallies.lasts[key].value; c.Again || c.At.After(last) {
-			s.tallies.lasts[key] = tallied[time.Time]{c.At, true}
-		}
+		key := lastOf(c, r.User)
+		t.lasts[key] = c.At
+		r.counted.last(key.rule, c.At)
 	}
-}
-
-func (s *Store) counter(key carom.CounterKey) (carom.Counter, error) {
-	if t, ok := s.tallies.counters[key]; ok {
-		return t.value, nil
-	}
-	var n carom.Counter
-	err := s.st.getCounter.query(func(v []driver.Value) error {
-		n = carom.Counter{Rewards: v[0].(int64), Amount: carom.Nanos(v[1].(int64))}
-		return nil
-	}, key.Scope, key.User, int64(key.Day))
-	s.tallies.counters[key] = tallied[carom.Counter]{value: n}
-	return n, err
 }
 
 // lastOf is what the last grant of a candidate's rule to a user is kept under.
@@ -282,19 +207,6 @@ func lastOf(c *carom.Candidate, user string) lastKey {
 		return lastKey{c.Rule + " again", user}
 	}
 	return lastKey{c.Rule, user}
-}
-
-func (s *Store) lastGrant(key lastKey) (time.Time, error) {
-	if t, ok := s.tallies.lasts[key]; ok {
-		return t.value, nil
-	}
-	var at time.Time
-	err := s.st.getLast.query(func(v []driver.Value) error {
-		at = time.UnixMilli(v[0].(int64)).UTC()
-		return nil
-	}, key.rule, key.user)
-	s.tallies.lasts[key] = tallied[time.Time]{value: at}
-	return at, err
 }
 
 // rewardAt reads a reward as the open transaction sees it.

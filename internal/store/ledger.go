@@ -211,22 +211,42 @@ func (s *Store) lines(ctx context.Context, where string, args ...any) ([]carom.L
 
 // Balances returns what a user has, by currency.
 func (s *Store) Balances(ctx context.Context, app, user string) ([]carom.Balance, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT currency, units, nanos, changed FROM balances WHERE app = ? AND user = ? ORDER BY currency`, app, user)
+	sums, err := s.balanceSums(ctx, app, user)
+	if err != nil {
+		return nil, err
+	}
+	out := []carom.Balance{}
+	for _, currency := range sortedBy(sums, cmp.Compare[string]) {
+		n := sums[currency]
+		out = append(out, carom.Balance{App: app, User: user, Currency: currency, Amount: amountText(n.units, n.nanos), Changed: time.UnixMilli(n.at).UTC()})
+	}
+	return out, nil
+}
+
+// balanceSums adds up what is in the table and what waits to be.
+func (s *Store) balanceSums(ctx context.Context, app, user string) (map[string]sum, error) {
+	s.tallies.mu.RLock()
+	defer s.tallies.mu.RUnlock()
+	sums := map[string]sum{}
+	rows, err := s.r.QueryContext(ctx, `SELECT currency, units, nanos, changed FROM balances WHERE app = ? AND user = ?`, app, user)
 	if err != nil {
 		return nil, translate(err)
 	}
 	defer rows.Close()
-	out := []carom.Balance{}
 	for rows.Next() {
-		b := carom.Balance{App: app, User: user}
-		var units, nanos, changed int64
-		if err := rows.Scan(&b.Currency, &units, &nanos, &changed); err != nil {
+		var currency string
+		var n sum
+		if err := rows.Scan(&currency, &n.units, &n.nanos, &n.at); err != nil {
 			return nil, translate(err)
 		}
-		b.Amount, b.Changed = amountText(units, nanos), time.UnixMilli(changed).UTC()
-		out = append(out, b)
+		sums[currency] = n
 	}
-	return out, translate(rows.Err())
+	for _, currency := range s.tallies.currencies[app] {
+		if n := s.tallies.waits(account{app, user, currency}); n != (sum{}) {
+			sums[currency] = sums[currency].plus(n)
+		}
+	}
+	return sums, translate(rows.Err())
 }
 
 // amountText writes units + nanos/10^9 exactly. Credits and debits carry differently, so that the parts may have unlike signs.
@@ -253,57 +273,83 @@ const maxFaults = 100
 // lines, a line without a cause, a reward whose state its lines contradict, a view or transaction that was rewarded twice.
 func (s *Store) CheckLedger(ctx context.Context) (carom.LedgerReport, error) {
 	report := carom.LedgerReport{Faults: []string{}}
-	tx, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one moment for all of it
+	tx, waiting, err := s.ledgerNow(ctx, &report)
 	if err != nil {
-		return report, translate(err)
+		return report, fmt.Errorf("check the ledger: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
-	for _, n := range []struct {
-		to    *int64
-		table string
-	}{{&report.Rewards, "rewards"}, {&report.Lines, "ledger"}, {&report.Balances, "balances"}} {
-		if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM `+n.table).Scan(n.to); err != nil {
-			return report, translate(err)
-		}
-	}
 	for _, check := range ledgerChecks {
-		if err := s.checkLedger(ctx, tx, check.query, check.fault, &report); err != nil {
+		var args []any
+		if check.waiting {
+			args = append(args, waiting)
+		}
+		if err := s.checkLedger(ctx, tx, check.query, check.fault, args, &report); err != nil {
 			return report, fmt.Errorf("check the ledger: %w", err)
 		}
 	}
 	return report, nil
 }
 
+// ledgerNow holds one moment of the ledger: a transaction that sees it, and what of the balances was not in the tables then. It
+// counts what there is.
+func (s *Store) ledgerNow(ctx context.Context, report *carom.LedgerReport) (_ *sql.Tx, waiting string, err error) {
+	tx, err := s.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, "", translate(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback() // the first error says more
+		}
+	}()
+	s.tallies.mu.RLock()
+	if err = tx.QueryRowContext(ctx, `SELECT coalesce(max(no), 0) FROM rewards`).Scan(&report.Rewards); err == nil { // from here on it sees this moment
+		waiting, err = s.tallies.waitingJSON()
+	}
+	s.tallies.mu.RUnlock()
+	if err != nil {
+		return nil, "", translate(err)
+	}
+	err = tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM rewards), (SELECT count(*) FROM ledger), (SELECT count(*) FROM (
+		SELECT app, user, currency FROM balances UNION SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)))`, waiting).Scan(
+		&report.Rewards, &report.Lines, &report.Balances)
+	return tx, waiting, translate(err)
+}
+
 // ledgerChecks are queries that find nothing in a ledger in order, with how to say what they found. Sums of sums: units and
 // nanos are compared as one number where neither can overflow, since a balance's parts may be carried differently.
-var ledgerChecks = []struct{ query, fault string }{
+var ledgerChecks = []struct {
+	query, fault string
+	waiting      bool // ?1 is what of the balances is not in the table
+}{
 	{`SELECT app || ' ' || user || ' ' || currency, units, nanos FROM (
 		SELECT app, user, currency, sum(units) AS units, sum(nanos) AS nanos FROM (
 			SELECT app, user, currency, units, nanos FROM balances
+			UNION ALL SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)
 			UNION ALL SELECT app, user, currency, -(amount / 1000000000), -(amount % 1000000000) FROM ledger)
 		GROUP BY app, user, currency) WHERE units <> 0 OR nanos <> 0`,
-		"the balance of %s differs from the sum of its lines by %d units and %d billionths"},
+		"the balance of %s differs from the sum of its lines by %d units and %d billionths", true},
 	{`SELECT l.reward, l.n, l.amount FROM ledger l LEFT JOIN rewards r ON r.no = l.reward WHERE r.no IS NULL OR l.event = ''
 		OR r.app <> l.app OR r.user <> l.user OR r.currency <> l.currency OR abs(l.amount) <> r.amount`,
-		"reward %v, line %d: it has no cause, since there is no reward of that user, currency and its %d billionths"},
+		"reward %v, line %d: it has no cause, since there is no reward of that user, currency and its %d billionths", false},
 	{`SELECT r.no || ' (' || r.state || ')', coalesce(sum(l.amount), 0), count(l.n) FROM rewards r LEFT JOIN ledger l ON l.reward = r.no GROUP BY r.no
 		HAVING count(l.n) <> CASE r.state WHEN 'granted' THEN 1 WHEN 'reversed' THEN 2 WHEN 'held' THEN 0 WHEN 'canceled' THEN 0 ELSE -1 END
 			OR coalesce(max(l.n), 0) <> count(l.n) OR sum(l.amount) <> iif(r.state = 'granted', r.amount, 0) OR sum(l.n = 1 AND l.amount <> r.amount)`,
-		"the lines of reward %s contradict its state: they sum up to %d billionths in %d lines"},
+		"the lines of reward %s contradict its state: they sum up to %d billionths in %d lines", false},
 	{`SELECT 'rewards', count(*), max(no) FROM rewards HAVING count(*) <> max(no)`,
-		"of the %s there are %d, and the newest is number %d: some are gone"},
+		"of the %s there are %d, and the newest is number %d: some are gone", false},
 	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE view IS NOT NULL GROUP BY view, app, rule HAVING count(*) > 1`,
-		"the rule %s rewarded one view %d times, first with reward %d"},
+		"the rule %s rewarded one view %d times, first with reward %d", false},
 	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE tx IS NOT NULL GROUP BY tx, app, rule HAVING count(*) > 1`,
-		"the rule %s rewarded one transaction %d times, first with reward %d"},
+		"the rule %s rewarded one transaction %d times, first with reward %d", false},
 	{`SELECT app, count(*), min(no) FROM rewards WHERE view IS NOT NULL AND additional = 0 GROUP BY view, app HAVING count(*) > 1`,
-		"one view of the app %s was rewarded %d times by rules that are not additional, first with reward %d"},
+		"one view of the app %s was rewarded %d times by rules that are not additional, first with reward %d", false},
 	{`SELECT app, count(*), min(no) FROM rewards WHERE tx IS NOT NULL AND additional = 0 GROUP BY tx, app HAVING count(*) > 1`,
-		"one transaction of the app %s was rewarded %d times by rules that are not additional, first with reward %d"},
+		"one transaction of the app %s was rewarded %d times by rules that are not additional, first with reward %d", false},
 }
 
-func (s *Store) checkLedger(ctx context.Context, tx *sql.Tx, query, fault string, report *carom.LedgerReport) error {
-	rows, err := tx.QueryContext(ctx, query+` LIMIT ?`, maxFaults-len(report.Faults))
+func (s *Store) checkLedger(ctx context.Context, tx *sql.Tx, query, fault string, args []any, report *carom.LedgerReport) error {
+	rows, err := tx.QueryContext(ctx, query+` LIMIT ?`, append(args, maxFaults-len(report.Faults))...)
 	if err != nil {
 		return translate(err)
 	}

@@ -251,6 +251,9 @@ func TestCheckLedgerNamesFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
+			if err := s.foldAll(); err != nil {
+				t.Fatal(err)
+			}
 			if err := s.w.exec(tt.sql); err != nil {
 				t.Fatal(err)
 			}

@@ -35,6 +35,9 @@ func (s *Store) load() error {
 	if err := s.prepareStatements(); err != nil {
 		return err
 	}
+	if err := s.loadTallies(now); err != nil {
+		return err
+	}
 	if err := s.counts.labels.load(s.w, now); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type rewardRow struct {
 	event      carom.Ref
 	additional bool
 	view, tx   [16]byte // zero: none
+	counted    counted
 }
 
 // claims are the sums under which a reward is found again by what must not earn twice. A reward of a rule that is not
@@ -63,12 +64,12 @@ func (r *rewardRow) addSearch(keys *openKeys, seq uint32) {
 }
 
 // rewardWidth is how many columns rewardColumns are.
-const rewardWidth = 23
+const rewardWidth = 24
 
 const (
 	rewardColumns = `no, life, at, app, rule, additional, user, currency, amount, state, until, changed, why, event, source, network,
-		view, tx, view_id, ymid, zone_id, request_var, external_id`
-	insertReward  = `INSERT INTO rewards (` + rewardColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
+		view, tx, view_id, ymid, zone_id, request_var, external_id, counted`
+	insertReward  = `INSERT INTO rewards (` + rewardColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	selectReward  = `SELECT ` + rewardColumns + ` FROM rewards WHERE no = ?`
 	changeReward  = `UPDATE rewards SET state = ?, until = 0, changed = ?, why = ? WHERE no = ?`
 	insertLine    = `INSERT INTO ledger (reward, n, at, app, user, currency, amount, event, why, late) VALUES (?,?,?,?,?,?,?,?,?,?)`
@@ -76,7 +77,7 @@ const (
 		ON CONFLICT (app, user, currency) DO UPDATE SET units = units + ?4, nanos = nanos + ?5, changed = max(changed, ?6)`
 	selectCounter = `SELECT rewards, amount FROM counters WHERE scope = ? AND user = ? AND day = ?`
 	upsertCounter = `INSERT INTO counters (scope, user, day, rewards, amount) VALUES (?1, ?2, ?3, ?4, ?5)
-		ON CONFLICT (scope, user, day) DO UPDATE SET rewards = ?4, amount = ?5`
+		ON CONFLICT (scope, user, day) DO UPDATE SET rewards = rewards + ?4, amount = amount + ?5`
 	selectLast = `SELECT at FROM last_grants WHERE rule = ? AND user = ?`
 	upsertLast = `INSERT INTO last_grants (rule, user, at) VALUES (?1, ?2, ?3) ON CONFLICT (rule, user) DO UPDATE SET at = ?3`
 )
@@ -84,7 +85,7 @@ const (
 func (r *rewardRow) values() []driver.Value {
 	return []driver.Value{r.no, int64(r.life), r.At.UnixMilli(), r.App, r.Rule, truth(r.additional), r.User, r.Currency, int64(r.Amount),
 		string(r.State), millis(r.Until), r.Changed.UnixMilli(), r.Why, int64(r.event.Uint64()), r.Source, r.Network,
-		sumBlob(r.view), sumBlob(r.tx), string(r.View), r.YMID, r.ZoneID, r.RequestVar, r.Transaction}
+		sumBlob(r.view), sumBlob(r.tx), string(r.View), r.YMID, r.ZoneID, r.RequestVar, r.Transaction, string(r.counted)}
 }
 
 // readReward reads a row of rewardColumns.

@@ -412,7 +412,7 @@ func TestWhatEventsEarn(t *testing.T) {
 			t.Run(name+"/"+batches, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
-				opts := rewarding(Options{Clock: newClock().now, BucketEvents: 2, SegmentRewards: 1})
+				opts := rewarding(Options{Clock: newClock().now, BucketEvents: 2, SegmentRewards: 1, foldAt: 2, foldSlice: 1})
 				s, stop := open(t, dir, opts)
 				var subs []*carom.Submission
 				steps := tt.steps()

@@ -323,7 +323,7 @@ func TestRewardsAgreeWithPlainBooks(t *testing.T) {
 
 func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
 	r, dir := newRig(), t.TempDir()
-	opts := rewarding(Options{Clock: r.now, BucketEvents: 20 + rnd.IntN(30), SegmentRewards: 3})
+	opts := rewarding(Options{Clock: r.now, BucketEvents: 20 + rnd.IntN(30), SegmentRewards: 3, foldAt: 1 + rnd.IntN(6), foldSlice: 1 + rnd.IntN(2)})
 	s, stop := openRepeating(t, dir, opts)
 	b := &books{inc: s.inc, keys: map[[16]byte]time.Time{}, counters: map[carom.CounterKey]carom.Counter{}, lasts: map[string]time.Time{}, decided: map[carom.EventID][]string{}}
 	users := []string{"ann", "bob", "", "eve"}

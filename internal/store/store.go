@@ -44,6 +44,8 @@ type Options struct {
 	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
 	Log    *slog.Logger
 
+	foldAt    int                                    // see foldAt; tests fold more often
+	foldSlice int                                    // see foldSlice
 	markEvery int                                    // see markEvery; tests store it more often
 	identity  func(path string, changed bool) string // see identity; to some tests a copy is the folder itself
 }
@@ -58,6 +60,8 @@ func (o Options) withDefaults() Options {
 	set(&o.MaxQueue, 16_384)
 	set(&o.CacheMB, 16)
 	set(&o.markEvery, markEvery)
+	set(&o.foldAt, foldAt)
+	set(&o.foldSlice, foldSlice)
 	o.BucketEvents = min(o.BucketEvents, MaxBucketEvents)
 	o.SegmentRewards = min(o.SegmentRewards, MaxBucketEvents)
 	if o.Decide == nil {
@@ -190,7 +194,7 @@ const databaseFile = "carom.db"
 // version, and carom.ErrUnavailable when it cannot be read or written.
 func Open(dir string, opts Options) (_ *Store, err error) {
 	began := time.Now()
-	s := &Store{dir: dir, opts: opts.withDefaults(), counts: newCounts(), tallies: newTallies(), sealed: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opts: opts.withDefaults(), counts: newCounts(), sealed: make(chan struct{}, 1)}
 	s.log = s.opts.Log
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
@@ -331,5 +335,8 @@ func (s *Store) Run(ctx context.Context) error {
 	s.commitUntil(ctx)
 	cancel()
 	wg.Wait()
+	if err := s.foldAll(); err != nil {
+		s.log.Warn("balances cannot be folded; the next start takes longer", "error", err)
+	}
 	return s.finalCheckpoint()
 }

@@ -33,7 +33,8 @@ CREATE TABLE rewards (
   ymid        TEXT NOT NULL,
   zone_id     TEXT NOT NULL,
   request_var TEXT NOT NULL,
-  external_id TEXT NOT NULL     -- the network's transaction
+  external_id TEXT NOT NULL,    -- the network's transaction
+  counted     TEXT NOT NULL     -- what it counted for, see tally.go
 );
 CREATE INDEX rewards_held ON rewards (until) WHERE state = 'held';
 
@@ -60,7 +61,8 @@ CREATE TABLE ledger (
 ) WITHOUT ROWID;
 CREATE INDEX ledger_late ON ledger (app, user, at) WHERE late = 1;
 
--- The sum of an account's lines is units + nanos / 10^9, each summed by itself.
+-- The sum of an account's lines is units + nanos / 10^9, each summed by itself, and what the newest rewards add to it, which are
+-- folded in now and then. So are those below.
 CREATE TABLE balances (
   app      TEXT NOT NULL,
   user     TEXT NOT NULL,
