@@ -120,7 +120,7 @@ func TestRequestPatch(t *testing.T) {
 		r := newRequest("h:1", p)
 		m := mark.Mark{Run: 1, Seq: 42, At: 3}
 		r.patch(m)
-		want := strings.NewReplacer(YMID, m.String(), TelegramID, "7000000042").Replace(p)
+		want := strings.NewReplacer(YMID, m.String(), TelegramID, "7000001962").Replace(p)
 		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(r.b))))
 		if err != nil || req.RequestURI != want || req.Host != "h:1" {
 			t.Errorf("request is %q, %v; want the target %q", r.b, err, want)

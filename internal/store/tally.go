@@ -355,9 +355,14 @@ func (s *Store) loadTallies(now time.Time) error {
 		t.folded = upTo
 	}
 	var err error
-	t.newer, err = s.tallyRewards(t.folded, s.rewards.newest)
+	if t.newer, err = s.tallyRewards(t.folded, s.rewards.newest); err != nil {
+		return err
+	}
 	t.note(&t.newer)
-	return err
+	if s.rewards.newest-t.folded >= int64(s.opts.foldAt) { // a server that is killed again and again would read more each time
+		return s.foldAll()
+	}
+	return nil
 }
 
 // tallyRewards adds up the rewards behind from, up to and including to.
