@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"carom"
@@ -17,30 +18,37 @@ import (
 func (d *Door) Reprocess(ctx context.Context, events []*carom.Event, refused []*carom.Refused, as carom.RewardEventType, by carom.By) ([]carom.Reprocessed, error) {
 	c := d.catalog.Load()
 	now := d.opts.Clock().UTC()
-	var out []carom.Reprocessed
+	var all []*again
 	for _, ev := range events {
-		at := ev.At
-		done := carom.Reprocessed{Of: string(ev.ID)}
-		s, reason := c.release(ev, as, now)
-		if done.Reason = reason; s != nil {
-			if err := d.again(ctx, c, s, at, by, &done); err != nil {
-				return out, err
-			}
-		}
-		out = append(out, done)
+		a := &again{at: ev.At, done: carom.Reprocessed{Of: string(ev.ID)}}
+		a.sub, a.done.Reason = c.release(ev, as, now)
+		all = append(all, a)
 	}
 	for _, r := range refused {
-		at := r.Received.At
-		done := carom.Reprocessed{Of: string(r.ID)}
-		s, reason := d.rejudge(ctx, c, r, now)
-		if done.Reason = reason; s != nil {
-			if err := d.again(ctx, c, s, at, by, &done); err != nil {
-				return out, err
-			}
+		a := &again{at: r.Received.At, done: carom.Reprocessed{Of: string(r.ID)}}
+		a.sub, a.done.Reason = d.rejudge(ctx, c, r, now)
+		all = append(all, a)
+	}
+	var out []carom.Reprocessed
+	for part := range slices.Chunk(all, reprocessAtOnce) {
+		if err := d.acceptAgain(ctx, c, part, by); err != nil {
+			return out, err
 		}
-		out = append(out, done)
+		for _, a := range part {
+			out = append(out, a.done)
+		}
 	}
 	return out, nil
+}
+
+// reprocessAtOnce is how many share a commit.
+const reprocessAtOnce = 256
+
+// again is something that was received before and is judged again.
+type again struct {
+	at   time.Time         // when it was received
+	sub  *carom.Submission // nil: it cannot be reprocessed, and done says why
+	done carom.Reprocessed
 }
 
 // release makes a submission of a held event, or says why it cannot be released.
@@ -81,23 +89,36 @@ func (d *Door) rejudge(ctx context.Context, c *Catalog, r *carom.Refused, now ti
 	return &carom.Submission{Event: verdict.Event, Key: verdict.Key}, ""
 }
 
-// again accepts a submission of something that was received at an earlier moment.
-func (d *Door) again(ctx context.Context, c *Catalog, s *carom.Submission, at time.Time, by carom.By, done *carom.Reprocessed) error {
-	_, src := c.source(s.Event.App, s.Event.Source)
-	if src == nil {
-		done.Reason = "its source is deleted: make it again under the same name"
-		return nil
+// acceptAgain has what can be reprocessed stored together.
+func (d *Door) acceptAgain(ctx context.Context, c *Catalog, part []*again, by carom.By) error {
+	var subs []*carom.Submission
+	for _, a := range part {
+		if a.sub == nil {
+			continue
+		}
+		ev := a.sub.Event
+		_, src := c.source(ev.App, ev.Source)
+		if src == nil {
+			a.sub, a.done.Reason = nil, "its source is deleted: make it again under the same name"
+			continue
+		}
+		ev.Fields = append(slices.Clip(ev.Fields), carom.Field{Name: "reprocessed", Value: by.String()})
+		if err := d.earn(ctx, c, src, a.sub, a.at); err != nil {
+			return fmt.Errorf("reprocess %s: %w", a.done.Of, err)
+		}
+		subs = append(subs, a.sub)
 	}
-	s.Event.Fields = append(s.Event.Fields[:len(s.Event.Fields):len(s.Event.Fields)], carom.Field{Name: "reprocessed", Value: by.String()})
-	err := d.earn(ctx, c, src, s, at)
-	if err == nil {
-		d.accept(c, s)
-		err = s.Err
+	d.accept(c, subs...)
+	for _, a := range part {
+		if a.sub == nil {
+			continue
+		}
+		if a.sub.Err != nil {
+			return fmt.Errorf("reprocess %s: %w", a.done.Of, a.sub.Err)
+		}
+		r := &a.sub.Receipt
+		a.done.Event, a.done.Copy, a.done.Decided = r.ID, r.Duplicate, r.Decided
 	}
-	if err != nil {
-		return fmt.Errorf("reprocess %s: %w", done.Of, err)
-	}
-	done.Event, done.Copy, done.Decided = s.Receipt.ID, s.Receipt.Duplicate, s.Receipt.Decided
 	return nil
 }
 
