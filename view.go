@@ -83,6 +83,7 @@ func (o ViewOutcome) After(ev *Event) ViewOutcome {
 // ViewClaim says which view an event belongs to, and what was known of it before the commit. The zero value is none.
 type ViewClaim struct {
 	Sum   [16]byte      // over the view's identity: (app, ymid) of an opened view, else (source, zone, ymid)
+	Plain [16]byte      // of an opened view: the sum that it would have if nobody had opened it, under which it may have earned before; zero: none
 	View  *View         // the opened view; nil for one that its first event makes
 	User  string        // to whom a reward would be credited; empty: nobody is known
 	Joins time.Duration // where ymids repeat: an event joins the latest view that is younger and lacks its type. Zero: unique

@@ -88,12 +88,11 @@ func (d *Door) openedView(ctx context.Context, src *source, ev *carom.Event) (*c
 // claim says which view the event belongs to. key is the event's own, for one that nothing else names.
 func claim(src *source, ev *carom.Event, v *carom.View, key [16]byte) carom.ViewClaim {
 	if v != nil {
-		return carom.ViewClaim{Sum: v.Sum(), View: v, User: v.User}
+		return carom.ViewClaim{Sum: v.Sum(), Plain: plainSum(src, ev), View: v, User: v.User}
 	}
-	c := carom.ViewClaim{User: ev.User(src.YMID == carom.YMIDUser)}
+	c := carom.ViewClaim{User: ev.User(src.YMID == carom.YMIDUser), Sum: plainSum(src, ev)}
 	switch {
-	case ev.YMID != "" && src.YMID == carom.YMIDView && ev.Flags&carom.FlagYMIDAsUser == 0:
-		c.Sum = ev.RepeatSum()
+	case c.Sum != [16]byte{}:
 	case ev.ExternalID != "":
 		c.Sum = carom.SumOf("view of transaction", src.ID(), ev.ExternalID)
 	case ev.YMID != "" || c.User != "":
@@ -102,6 +101,14 @@ func claim(src *source, ev *carom.Event, v *carom.View, key [16]byte) carom.View
 		c.Sum = key
 	}
 	return c
+}
+
+// plainSum is the sum of the view that a unique ymid names by itself; zero where it is not unique.
+func plainSum(src *source, ev *carom.Event) [16]byte {
+	if ev.YMID == "" || src.YMID != carom.YMIDView || ev.Flags&carom.FlagYMIDAsUser != 0 {
+		return [16]byte{}
+	}
+	return ev.RepeatSum()
 }
 
 func transactionSum(s *carom.Source, id string) [16]byte {

@@ -165,6 +165,23 @@ func TestOpenedViewOfSeveralNetworks(t *testing.T) {
 	}
 }
 
+// A backend that opens a view of its own ymid after the first event came does not make it pay twice.
+func TestViewOpenedTooLatePaysOnce(t *testing.T) {
+	t.Parallel()
+	s := caromtest.Start(t, caromtest.Options{Objects: payingViews(caromtest.NewEndpoint(t).URL)})
+	early := openedView{YMID: "showing-4711"}
+	early.event(t, s, "impression", "valued")
+	v := openView(t, s, `{"app":"game","user":"42","ymid":"showing-4711"}`)
+	v.event(t, s, "click", "valued")
+	var balances struct {
+		Balances []struct{ Amount string } `json:"balances"`
+	}
+	s.Get(t, "/v1/balances?app=game&user=42", &balances)
+	if len(balances.Balances) != 1 || balances.Balances[0].Amount != "5" {
+		t.Errorf("the user has %+v, want 5", balances.Balances)
+	}
+}
+
 // AdsGram says who the user is and nothing else. Without an opened view nothing is paid.
 func TestViewOfANetworkWithoutIDs(t *testing.T) {
 	t.Parallel()

@@ -129,6 +129,11 @@ func (s *Store) facts(sub *carom.Submission, c *carom.Candidate, view [16]byte) 
 	if f.View, err = s.earned(view, c); err != nil {
 		return f, err
 	}
+	plain, err := s.earned(sub.View.Plain, c) // by events that came before the view was opened
+	if err != nil {
+		return f, err
+	}
+	f.View.ByRule, f.View.ByOther = f.View.ByRule || plain.ByRule, f.View.ByOther || plain.ByOther
 	if f.Transaction, err = s.earned(sub.Transaction, c); err != nil {
 		return f, err
 	}
