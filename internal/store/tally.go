@@ -24,11 +24,12 @@ import (
 type tallies struct {
 	mu sync.RWMutex // held while what readers see of newer, older and the tables changes, from before a commit to after it
 
-	batch      tallySet            // of the batch that is being written: dropped when it fails
-	newer      tallySet            // committed since the last fold began
-	older      *fold               // under way; else nil
-	currencies map[string][]string // of newer and older, by app: those that ever were
-	folded     int64               // rewards up to this number are in the tables, but for those of older
+	batch      tallySet                           // of the batch that is being written: dropped when it fails
+	newer      tallySet                           // committed since the last fold began
+	older      *fold                              // under way; else nil
+	currencies map[string][]string                // of newer and older, by app: those that ever were
+	stored     map[carom.CounterKey]carom.Counter // what is in the table of some counters, zero for those that are not there
+	folded     int64                              // rewards up to this number are in the tables, but for those of older
 	begun      time.Time
 }
 
@@ -69,9 +70,10 @@ type fold struct {
 
 // Limits of what waits in memory, and how much of a fold goes with one commit: about 2 ms.
 const (
-	foldAt    = 50_000
+	foldAt    = 100_000
 	foldEvery = time.Minute
 	foldSlice = 400
+	maxStored = 100_000 // counters whose stored value is remembered
 )
 
 func newTallySet() tallySet {
@@ -209,6 +211,13 @@ func (t *tallies) committed(slice int) {
 	t.note(&t.batch)
 	t.newer.add(&t.batch)
 	if f := t.older; f != nil {
+		for _, key := range f.keys[f.done:min(f.done+slice, len(f.keys))] {
+			if k, ok := key.(carom.CounterKey); ok {
+				if n, known := t.stored[k]; known {
+					t.stored[k] = added(n, f.set.counters[k])
+				}
+			}
+		}
 		if f.wrote(slice); f.complete() {
 			t.folded, t.older = f.upTo, nil
 		}
@@ -226,16 +235,24 @@ func (t *tallies) note(set *tallySet) {
 
 // counter is how much was granted under a cap, as the open transaction sees it.
 func (s *Store) counter(key carom.CounterKey) (carom.Counter, error) {
-	var n carom.Counter
-	err := s.st.getCounter.query(func(v []driver.Value) error {
-		n = carom.Counter{Rewards: v[0].(int64), Amount: carom.Nanos(v[1].(int64))}
-		return nil
-	}, key.Scope, key.User, int64(key.Day))
 	t := &s.tallies
+	n, known := t.stored[key]
+	if !known {
+		if err := s.st.getCounter.query(func(v []driver.Value) error {
+			n = carom.Counter{Rewards: v[0].(int64), Amount: carom.Nanos(v[1].(int64))}
+			return nil
+		}, key.Scope, key.User, int64(key.Day)); err != nil {
+			return n, err
+		}
+		if len(t.stored) >= maxStored {
+			clear(t.stored)
+		}
+		t.stored[key] = n
+	}
 	if t.older != nil {
 		n = added(n, t.older.set.counters[key])
 	}
-	return added(added(n, t.newer.counters[key]), t.batch.counters[key]), err
+	return added(added(n, t.newer.counters[key]), t.batch.counters[key]), nil
 }
 
 // lastGrant is when a rule last granted something to a user, as the open transaction sees it.
@@ -329,6 +346,7 @@ func (t *tallySet) tally(text, user string, amount carom.Nanos) error {
 func (s *Store) loadTallies(now time.Time) error {
 	t := &s.tallies
 	t.batch, t.newer, t.begun, t.currencies = newTallySet(), newTallySet(), now, map[string][]string{}
+	t.stored = map[carom.CounterKey]carom.Counter{}
 	var state [3]int64
 	for i, key := range []string{"folded", "fold_to", "fold_done"} {
 		var err error
@@ -399,5 +417,6 @@ func (s *Store) foldAll() error {
 		return err
 	}
 	t.older, t.newer, t.folded = nil, newTallySet(), s.rewards.newest
+	clear(t.stored)
 	return nil
 }
