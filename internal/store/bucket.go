@@ -57,9 +57,12 @@ type statements struct {
 	getReward     *stmt
 	changeReward  *stmt
 	line          *stmt
+	lines         *stmt
 	balance       *stmt
 	getCounter    *stmt
 	counter       *stmt
+	balances      *stmt // of foldRows at once, as are counters
+	counters      *stmt
 	getLast       *stmt
 	last          *stmt
 	putMark       *stmt
@@ -94,8 +97,8 @@ func (s *Store) prepareStatements() error {
 	}{
 		{&st.count, upsertCount}, {&st.deliveryCount, upsertDeliveryCount},
 		{&st.putDue, upsertDue}, {&st.deleteDue, removeDue}, {&st.putMark, storeMark},
-		{&st.reward, insertReward}, {&st.getReward, selectReward}, {&st.changeReward, changeReward}, {&st.line, insertLine},
-		{&st.balance, upsertBalance}, {&st.getCounter, selectCounter}, {&st.counter, upsertCounter},
+		{&st.reward, insertReward}, {&st.getReward, selectReward}, {&st.changeReward, changeReward}, {&st.line, insertLines(1)}, {&st.lines, insertLines(foldRows)},
+		{&st.balance, upsertBalances(1)}, {&st.balances, upsertBalances(foldRows)}, {&st.counters, upsertCounters(foldRows)}, {&st.getCounter, selectCounter}, {&st.counter, upsertCounters(1)},
 		{&st.getLast, selectLast}, {&st.last, upsertLast},
 		{&st.begin, "BEGIN IMMEDIATE"}, {&st.commit, "COMMIT"}, {&st.rollback, "ROLLBACK"},
 	} {
@@ -150,7 +153,7 @@ func (st *statements) Close() {
 		one.Close()
 	}
 	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.putDue, st.deleteDue, st.putMark, st.begin, st.commit,
-		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.balance, st.getCounter, st.counter, st.getLast, st.last} {
+		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.lines, st.balance, st.balances, st.counters, st.getCounter, st.counter, st.getLast, st.last} {
 		one.Close()
 	}
 }

@@ -152,6 +152,7 @@ func (s *Store) commitBatch(b *batch) error {
 	b.rewards = b.rewards[:0]
 	s.counts.reset()
 	s.tallies.batch.clear()
+	s.newLines = s.newLines[:0]
 	s.tallies.beginFold(s.rewards.newest, now, s.opts.foldAt)
 	controlErrs, err := s.writeBatch(b, now)
 	s.tallies.mu.Lock() // readers see the tables and the tallies change at once
@@ -214,6 +215,9 @@ func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
 		if err := s.writeUnverified(now); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.writeLines(); err != nil {
+		return nil, err
 	}
 	if err := s.tallies.writeSlice(s.w, s.st, s.opts.foldSlice); err != nil {
 		return nil, err

@@ -109,7 +109,26 @@ func (s *Store) addLine(r *rewardRow, n int, amount carom.Nanos, at time.Time, e
 	} else if err := s.st.putBalance(a, amountSum); err != nil { // rare, and not to be found among the newest rewards
 		return err
 	}
-	return s.st.line.exec(r.no, int64(n), at.UnixMilli(), r.App, r.User, r.Currency, int64(amount), string(event), why, truth(late))
+	s.newLines = append(s.newLines, r.no, int64(n), at.UnixMilli(), r.App, r.User, r.Currency, int64(amount), string(event), why, truth(late))
+	return nil
+}
+
+// lineWidth is how many columns a ledger line has.
+const lineWidth = 10
+
+// writeLines puts the batch's ledger lines into the open transaction, foldRows at once where there are as many.
+func (s *Store) writeLines() error {
+	for left := s.newLines; len(left) > 0; {
+		rows, st := 1, s.st.line
+		if len(left) >= foldRows*lineWidth {
+			rows, st = foldRows, s.st.lines
+		}
+		if err := st.exec(left[:rows*lineWidth]...); err != nil {
+			return err
+		}
+		left = left[rows*lineWidth:]
+	}
+	return nil
 }
 
 // facts gathers what bears on a candidate.

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql/driver"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"carom"
@@ -72,15 +73,28 @@ const (
 	insertReward  = `INSERT INTO rewards (` + rewardColumns + `) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`
 	selectReward  = `SELECT ` + rewardColumns + ` FROM rewards WHERE no = ?`
 	changeReward  = `UPDATE rewards SET state = ?, until = 0, changed = ?, why = ? WHERE no = ?`
-	insertLine    = `INSERT INTO ledger (reward, n, at, app, user, currency, amount, event, why, late) VALUES (?,?,?,?,?,?,?,?,?,?)`
-	upsertBalance = `INSERT INTO balances (app, user, currency, units, nanos, changed) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT (app, user, currency) DO UPDATE SET units = units + ?4, nanos = nanos + ?5, changed = max(changed, ?6)`
 	selectCounter = `SELECT rewards, amount FROM counters WHERE scope = ? AND user = ? AND day = ?`
-	upsertCounter = `INSERT INTO counters (scope, user, day, rewards, amount) VALUES (?1, ?2, ?3, ?4, ?5)
-		ON CONFLICT (scope, user, day) DO UPDATE SET rewards = rewards + ?4, amount = amount + ?5`
-	selectLast = `SELECT at FROM last_grants WHERE rule = ? AND user = ?`
-	upsertLast = `INSERT INTO last_grants (rule, user, at) VALUES (?1, ?2, ?3) ON CONFLICT (rule, user) DO UPDATE SET at = ?3`
+	selectLast    = `SELECT at FROM last_grants WHERE rule = ? AND user = ?`
+	upsertLast    = `INSERT INTO last_grants (rule, user, at) VALUES (?1, ?2, ?3) ON CONFLICT (rule, user) DO UPDATE SET at = ?3`
 )
+
+// upsertBalances and upsertCounters add n rows to what is there.
+func upsertBalances(n int) string {
+	return `INSERT INTO balances (app, user, currency, units, nanos, changed) VALUES ` + rowsOf("(?,?,?,?,?,?)", n) + `
+		ON CONFLICT (app, user, currency) DO UPDATE SET units = units + excluded.units, nanos = nanos + excluded.nanos, changed = max(changed, excluded.changed)`
+}
+
+// insertLines appends n lines to the ledger.
+func insertLines(n int) string {
+	return `INSERT INTO ledger (reward, n, at, app, user, currency, amount, event, why, late) VALUES ` + rowsOf("(?,?,?,?,?,?,?,?,?,?)", n)
+}
+
+func upsertCounters(n int) string {
+	return `INSERT INTO counters (scope, user, day, rewards, amount) VALUES ` + rowsOf("(?,?,?,?,?)", n) + `
+		ON CONFLICT (scope, user, day) DO UPDATE SET rewards = rewards + excluded.rewards, amount = amount + excluded.amount`
+}
+
+func rowsOf(row string, n int) string { return strings.TrimSuffix(strings.Repeat(row+",", n), ",") }
 
 func (r *rewardRow) values() []driver.Value {
 	return []driver.Value{r.no, int64(r.life), r.At.UnixMilli(), r.App, r.Rule, truth(r.additional), r.User, r.Currency, int64(r.Amount),

@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -114,6 +115,7 @@ type Store struct {
 	st          *statements
 	counts      *counts
 	tallies     tallies
+	newLines    []driver.Value // of the ledger, by the batch that is being written
 	rewards     segments
 	recent      recentViews
 	mark        mark

@@ -124,24 +124,64 @@ func newFold(set tallySet, upTo int64) *fold {
 	return f
 }
 
+// foldRows is how many rows one statement writes, which costs two thirds of what they cost one by one.
+const foldRows = 25
+
 // write puts the next n keys into the tables.
 func (f *fold) write(st *statements, n int) error {
-	for _, key := range f.keys[f.done:min(f.done+n, len(f.keys))] {
-		var err error
-		switch k := key.(type) {
-		case account:
-			err = st.putBalance(k, f.set.balances[k])
-		case carom.CounterKey:
-			n := f.set.counters[k]
-			err = st.counter.exec(k.Scope, k.User, int64(k.Day), n.Rewards, int64(n.Amount))
-		case lastKey:
-			err = st.last.exec(k.rule, k.user, f.set.lasts[k].UnixMilli())
+	for left := f.keys[f.done:min(f.done+n, len(f.keys))]; len(left) > 0; {
+		rows := 1
+		if len(left) >= foldRows && kindOf(left[0]) == kindOf(left[foldRows-1]) { // and so are those between
+			rows = foldRows
 		}
-		if err != nil {
+		if err := f.writeRows(st, left[:rows]); err != nil {
 			return err
 		}
+		left = left[rows:]
 	}
 	return nil
+}
+
+// kindOf tells the kinds of keys apart, which follow one another.
+func kindOf(key any) int {
+	switch key.(type) {
+	case account:
+		return 0
+	case carom.CounterKey:
+		return 1
+	}
+	return 2
+}
+
+// writeRows puts keys of one kind into their table: one, or foldRows.
+func (f *fold) writeRows(st *statements, keys []any) error {
+	args := make([]driver.Value, 0, 6*foldRows)
+	for _, key := range keys {
+		switch k := key.(type) {
+		case account:
+			args = append(args, k.values(f.set.balances[k])...)
+		case carom.CounterKey:
+			n := f.set.counters[k]
+			args = append(args, k.Scope, k.User, int64(k.Day), n.Rewards, int64(n.Amount))
+		case lastKey:
+			if err := st.last.exec(k.rule, k.user, f.set.lasts[k].UnixMilli()); err != nil {
+				return err
+			}
+		}
+	}
+	byKind := [...][2]*stmt{{st.balance, st.balances}, {st.counter, st.counters}}
+	kind := kindOf(keys[0])
+	switch {
+	case kind >= len(byKind):
+		return nil
+	case len(keys) == 1:
+		return byKind[kind][0].exec(args...)
+	}
+	return byKind[kind][1].exec(args...)
+}
+
+func (a account) values(s sum) []driver.Value {
+	return []driver.Value{a.app, a.user, a.currency, s.units, s.nanos, s.at}
 }
 
 // wrote forgets the next n keys, which are in the tables now.
@@ -163,7 +203,7 @@ func (f *fold) wrote(n int) {
 func (f *fold) complete() bool { return f.done == len(f.keys) }
 
 func (st *statements) putBalance(a account, s sum) error {
-	return st.balance.exec(a.app, a.user, a.currency, s.units, s.nanos, s.at)
+	return st.balance.exec(a.values(s)...)
 }
 
 // beginFold begins one when enough waits, or has waited for long enough. newest is the number of the newest reward.
