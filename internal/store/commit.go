@@ -153,6 +153,9 @@ func (s *Store) commitBatch(b *batch) error {
 	s.counts.reset()
 	s.tallies.batch.clear()
 	s.newLines = s.newLines[:0]
+	if f := s.tallies.older; f != nil {
+		f.writing = 0
+	}
 	s.tallies.beginFold(s.rewards.newest, now, s.opts.foldAt)
 	controlErrs, err := s.writeBatch(b, now)
 	s.tallies.mu.Lock() // readers see the tables and the tallies change at once
@@ -160,7 +163,7 @@ func (s *Store) commitBatch(b *batch) error {
 		err = s.st.commit.exec()
 	}
 	if err == nil {
-		s.tallies.committed(s.opts.foldSlice)
+		s.tallies.committed()
 	}
 	s.tallies.mu.Unlock()
 	if err != nil {

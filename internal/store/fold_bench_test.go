@@ -22,6 +22,7 @@ func BenchmarkFold(b *testing.B) {
 	}
 	fold := func() {
 		f := newFold(set(), 1)
+		<-f.sorted
 		b.StartTimer()
 		for !f.complete() {
 			if err := s.control(b.Context(), func(*writer) error { return f.write(s.st, foldSlice) }); err != nil {

@@ -62,10 +62,12 @@ func sumOfAmount(n carom.Nanos, at time.Time) sum {
 
 // fold is a set on its way into the tables.
 type fold struct {
-	set  tallySet // what is not in them yet
-	upTo int64    // the number of the newest reward of it
-	keys []any    // account, carom.CounterKey and lastKey: the same order for the same rewards
-	done int      // how many keys are in the tables
+	set     tallySet      // what is not in them yet
+	upTo    int64         // the number of the newest reward of it
+	sorted  chan struct{} // closed once keys are there
+	keys    []any         // account, carom.CounterKey and lastKey: the same order for the same rewards
+	done    int           // how many keys are in the tables
+	writing int           // how many more are in the open transaction
 }
 
 // Limits of what waits in memory, and how much of a fold goes with one commit: about 2 ms.
@@ -82,15 +84,28 @@ func newTallySet() tallySet {
 
 func (t *tallySet) len() int { return len(t.balances) + len(t.counters) + len(t.lasts) }
 
-// add takes up what newer rewards add up to.
+// add takes up what newer rewards add up to. Users' names are parts of requests, of which nothing else is kept.
 func (t *tallySet) add(o *tallySet) {
 	for a, s := range o.balances {
-		t.balances[a] = t.balances[a].plus(s)
+		have, known := t.balances[a]
+		if !known {
+			a.user = strings.Clone(a.user)
+		}
+		t.balances[a] = have.plus(s)
 	}
 	for k, n := range o.counters {
-		t.counters[k] = added(t.counters[k], n)
+		have, known := t.counters[k]
+		if !known {
+			k.User = strings.Clone(k.User)
+		}
+		t.counters[k] = added(have, n)
 	}
-	maps.Copy(t.lasts, o.lasts)
+	for k, at := range o.lasts {
+		if _, known := t.lasts[k]; !known {
+			k = lastKey{strings.Clone(k.rule), strings.Clone(k.user)}
+		}
+		t.lasts[k] = at
+	}
 }
 
 func added(n, o carom.Counter) carom.Counter {
@@ -103,9 +118,20 @@ func (t *tallySet) clear() {
 	clear(t.lasts)
 }
 
-// newFold prepares a set to be folded.
+// newFold prepares a set to be folded, which does not change before its keys are sorted. That is done beside the committer: it
+// takes a while.
 func newFold(set tallySet, upTo int64) *fold {
-	f := &fold{set: set, upTo: upTo, keys: make([]any, 0, set.len())}
+	f := &fold{set: set, upTo: upTo, sorted: make(chan struct{})}
+	go func() {
+		defer close(f.sorted)
+		f.sort()
+	}()
+	return f
+}
+
+func (f *fold) sort() {
+	set := &f.set
+	f.keys = make([]any, 0, set.len())
 	for _, a := range slices.SortedFunc(maps.Keys(set.balances), func(x, y account) int {
 		return cmp.Or(cmp.Compare(x.app, y.app), cmp.Compare(x.user, y.user), cmp.Compare(x.currency, y.currency))
 	}) {
@@ -121,7 +147,6 @@ func newFold(set tallySet, upTo int64) *fold {
 	}) {
 		f.keys = append(f.keys, k)
 	}
-	return f
 }
 
 // foldRows is how many rows one statement writes, which costs two thirds of what they cost one by one.
@@ -186,6 +211,7 @@ func (a account) values(s sum) []driver.Value {
 
 // wrote forgets the next n keys, which are in the tables now.
 func (f *fold) wrote(n int) {
+	f.writing = 0
 	end := min(f.done+n, len(f.keys))
 	for _, key := range f.keys[f.done:end] {
 		switch k := key.(type) {
@@ -230,9 +256,15 @@ func (t *tallies) writeSlice(w *writer, st *statements, n int) error {
 	if f == nil {
 		return nil
 	}
+	select {
+	case <-f.sorted:
+	default:
+		return nil
+	}
 	if err := f.write(st, n); err != nil {
 		return err
 	}
+	f.writing = n
 	done := min(f.done+n, len(f.keys))
 	if done == len(f.keys) {
 		return putFold(w, f.upTo, 0, 0)
@@ -247,10 +279,11 @@ func putFold(w *writer, folded, upTo, done int64) error {
 }
 
 // committed takes up the batch and the slice that went with it. The caller holds mu since before the commit.
-func (t *tallies) committed(slice int) {
+func (t *tallies) committed() {
 	t.note(&t.batch)
 	t.newer.add(&t.batch)
-	if f := t.older; f != nil {
+	if f := t.older; f != nil && f.writing > 0 {
+		slice := f.writing
 		for _, key := range f.keys[f.done:min(f.done+slice, len(f.keys))] {
 			if k, ok := key.(carom.CounterKey); ok {
 				if n, known := t.stored[k]; known {
@@ -287,6 +320,7 @@ func (s *Store) counter(key carom.CounterKey) (carom.Counter, error) {
 		if len(t.stored) >= maxStored {
 			clear(t.stored)
 		}
+		key.User = strings.Clone(key.User)
 		t.stored[key] = n
 	}
 	if t.older != nil {
@@ -401,6 +435,7 @@ func (s *Store) loadTallies(now time.Time) error {
 			return err
 		}
 		f := newFold(set, upTo)
+		<-f.sorted
 		f.done = min(int(state[2]), len(f.keys))
 		if err := s.w.tx(func() error {
 			if err := f.write(s.st, len(f.keys)); err != nil {
@@ -448,6 +483,7 @@ func (s *Store) foldAll() error {
 			if f == nil {
 				continue
 			}
+			<-f.sorted
 			if err := f.write(s.st, len(f.keys)); err != nil {
 				return err
 			}
