@@ -72,7 +72,7 @@ type fold struct {
 
 // Limits of what waits in memory, and how much of a fold goes with one commit: about 2 ms.
 const (
-	foldAt    = 100_000
+	foldAt    = 200_000
 	foldEvery = time.Minute
 	foldSlice = 400
 	maxStored = 100_000 // counters whose stored value is remembered
