@@ -98,7 +98,7 @@ func (s *Store) Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Rew
 				inArgs = append(inArgs, no)
 			}
 		}
-		list, err := s.queryRewards(ctx, strings.Join(in, " AND "), inArgs, f.Limit-len(out))
+		list, err := s.queryRewards(ctx, strings.Join(in, " AND ")+` ORDER BY no DESC LIMIT ?`, append(inArgs, f.Limit-len(out))...)
 		if err != nil {
 			return nil, err
 		}
@@ -111,8 +111,9 @@ func (s *Store) Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Rew
 	return out, nil
 }
 
-func (s *Store) queryRewards(ctx context.Context, where string, args []any, limit int) ([]*carom.Reward, error) {
-	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT %s FROM rewards WHERE %s ORDER BY no DESC LIMIT %d`, rewardColumns, where, limit), args...)
+// queryRewards reads the rewards that the end of a query selects, in its order.
+func (s *Store) queryRewards(ctx context.Context, selects string, args ...any) ([]*carom.Reward, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT `+rewardColumns+` FROM rewards WHERE `+selects, args...)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -130,20 +131,7 @@ func (s *Store) queryRewards(ctx context.Context, where string, args []any, limi
 
 // HeldDue returns up to limit held rewards whose hold ends by now, the earliest first.
 func (s *Store) HeldDue(ctx context.Context, now time.Time, limit int) ([]*carom.Reward, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT `+rewardColumns+` FROM rewards WHERE state = 'held' AND until <= ? ORDER BY until LIMIT ?`, now.UnixMilli(), limit)
-	if err != nil {
-		return nil, translate(err)
-	}
-	defer rows.Close()
-	var out []*carom.Reward
-	for rows.Next() {
-		r, err := scanReward(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, &r.Reward)
-	}
-	return out, translate(rows.Err())
+	return s.queryRewards(ctx, `state = 'held' AND until <= ? ORDER BY until LIMIT ?`, now.UnixMilli(), limit)
 }
 
 // Ledger returns the lines of a user's account, newest first.
