@@ -113,6 +113,7 @@ func (d *Door) Grant(r carom.Reward, key string, by carom.By) (*carom.Reward, ca
 	s := d.about(&r, carom.Completion, by.String(), d.opts.Clock().UTC())
 	s.Event.ExternalID = key
 	s.Key.Sum = carom.SumOf("carom", "grant", r.App, key)
+	s.Transaction = s.Key.Sum // which the reward claims for ever, also when retention has dropped its event
 	s.Change.Grant = &r
 	d.accept(d.catalog.Load(), s)
 	switch {
@@ -121,5 +122,9 @@ func (d *Door) Grant(r carom.Reward, key string, by carom.By) (*carom.Reward, ca
 	case s.Receipt.Duplicate:
 		return nil, s.Receipt.ID, nil
 	}
-	return s.Receipt.Decided[0].Reward, s.Receipt.ID, nil
+	made := s.Receipt.Decided[0]
+	if made.State == carom.RewardDeclined {
+		return nil, made.Reward.Event, nil
+	}
+	return made.Reward, s.Receipt.ID, nil
 }

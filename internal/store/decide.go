@@ -268,6 +268,18 @@ func (s *Store) change(b *batch, sub *carom.Submission, ref carom.Ref) error {
 		}
 		return s.advance(sub, r, ch.Mature != "")
 	case ch.Grant != nil:
+		if no, _, found, err := s.rewardOf(sub.Transaction); err != nil {
+			return err
+		} else if found { // the same grant again, whose first event may be forgotten
+			was, err := s.rewardAt(no)
+			if err != nil {
+				return err
+			}
+			sub.Receipt.Decided = append(sub.Receipt.Decided, carom.Decided{
+				Rule: carom.RuleByHand, State: carom.RewardDeclined, Reason: carom.DeclineTransaction, Reward: &was.Reward,
+			})
+			return nil
+		}
 		r := s.earnedBy(sub, ref, [16]byte{})
 		r.App, r.Rule, r.User, r.Currency, r.Amount = ch.Grant.App, carom.RuleByHand, ch.Grant.User, ch.Grant.Currency, ch.Grant.Amount
 		r.State, r.Why, r.Source = carom.RewardGranted, ch.Why, carom.SourceCarom

@@ -123,3 +123,34 @@ func TestRewardsOutliveTheirEvents(t *testing.T) {
 		t.Errorf("balances %+v, %v, want 15: four were credited and one was taken back", balances, err)
 	}
 }
+
+// A grant by hand is made once for its key, also when the event of the first is forgotten.
+func TestGrantIsMadeOnceForEver(t *testing.T) {
+	c := newClock()
+	opts := Options{Clock: c.now, Decide: reward.Decide, BucketEvents: 1, SegmentRewards: 1}
+	dir := t.TempDir()
+	s, stop := open(t, dir, opts)
+	grant := func() carom.Decided {
+		t.Helper()
+		sub := submission(fmt.Sprint("grant at ", c.now().Unix()), c.now())
+		sub.Event.Source, sub.Event.Type = carom.SourceCarom, carom.Completion
+		sub.Transaction = carom.SumOf("grant", "ticket")
+		sub.Change = carom.RewardChange{Grant: &carom.Reward{App: "app", User: "42", Currency: "coins", Amount: 5_000_000_000}, Why: "lost"}
+		return accept(t, s, sub).Receipt.Decided[0]
+	}
+	first := grant()
+	c.advance(100 * 24 * time.Hour)
+	accept(t, s, submission("another", c.now()))
+	s.seal()
+	if err := s.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	s, _ = open(t, dir, opts)
+	if d := grant(); d.State != carom.RewardDeclined || d.Reward == nil || d.Reward.ID != first.Reward.ID {
+		t.Errorf("the same grant again: %+v, want the first one named", d)
+	}
+	if got, err := s.Balances(t.Context(), "app", "42"); err != nil || len(got) != 1 || got[0].Amount != "5" {
+		t.Errorf("balances %+v, %v, want 5", got, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -54,6 +55,9 @@ func TestThousandsWait(t *testing.T) {
 	for i, id := range ids {
 		c, err := net.Dial("tcp", address)
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+			if os.Getenv("CAROM_TEST_ALL") == "1" {
+				t.Fatalf("%d connections are needed here: %v", views, err)
+			}
 			t.Skipf("this system does not allow %d connections to itself: %v", views, err)
 		}
 		if err != nil {
