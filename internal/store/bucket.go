@@ -51,6 +51,7 @@ type statements struct {
 	outcomes      map[uint32]*stmt // by bucket
 	count         *stmt
 	deliveryCount *stmt
+	quarterCount  *stmt
 	putDue        *stmt
 	deleteDue     *stmt
 	reward        *stmt
@@ -95,7 +96,7 @@ func (s *Store) prepareStatements() error {
 		stmt **stmt
 		sql  string
 	}{
-		{&st.count, upsertCount}, {&st.deliveryCount, upsertDeliveryCount},
+		{&st.count, upsertCount}, {&st.deliveryCount, upsertDeliveryCount}, {&st.quarterCount, upsertQuarterCount},
 		{&st.putDue, upsertDue}, {&st.deleteDue, removeDue}, {&st.putMark, storeMark},
 		{&st.reward, insertReward}, {&st.getReward, selectReward}, {&st.changeReward, changeReward}, {&st.line, insertLines(1)}, {&st.lines, insertLines(foldRows)},
 		{&st.balance, upsertBalances(1)}, {&st.balances, upsertBalances(foldRows)}, {&st.counters, upsertCounters(foldRows)}, {&st.getCounter, selectCounter}, {&st.counter, upsertCounters(1)},
@@ -152,7 +153,7 @@ func (st *statements) Close() {
 	for _, one := range st.outcomes {
 		one.Close()
 	}
-	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.putDue, st.deleteDue, st.putMark, st.begin, st.commit,
+	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.quarterCount, st.putDue, st.deleteDue, st.putMark, st.begin, st.commit,
 		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.lines, st.balance, st.balances, st.counters, st.getCounter, st.counter, st.getLast, st.last} {
 		one.Close()
 	}

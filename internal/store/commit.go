@@ -53,7 +53,13 @@ type undoFirst struct {
 // control runs f inside the committer's next transaction and waits for its commit. If f fails, only its own changes are
 // undone. If ctx ends before the committer takes it up, f does not run.
 func (s *Store) control(ctx context.Context, f func(*writer) error) error {
-	op := &controlOp{run: f, waiter: waiter{done: make(chan error, 1)}}
+	return s.controlThen(ctx, f, nil)
+}
+
+// controlThen is control with a change of memory that goes with f's: after runs at its commit, holding the tallies' lock,
+// before what the batch adds is taken up.
+func (s *Store) controlThen(ctx context.Context, f func(*writer) error, after func()) error {
+	op := &controlOp{run: f, after: after, waiter: waiter{done: make(chan error, 1)}}
 	if err := s.queue.putControl(op); err != nil {
 		return err
 	}
@@ -163,6 +169,11 @@ func (s *Store) commitBatch(b *batch) error {
 		err = s.st.commit.exec()
 	}
 	if err == nil {
+		for i, op := range b.controls {
+			if op.after != nil && controlErrs[i] == nil {
+				op.after()
+			}
+		}
 		s.tallies.committed()
 	}
 	s.tallies.mu.Unlock()

@@ -19,6 +19,12 @@ type tally struct {
 	priceUnits, priceNanos int64 // sums of whole units and of the nanos beyond them: neither can overflow
 }
 
+// quarterDims are the dimensions of counts by the quarter of an hour.
+type quarterDims struct {
+	quarter                                      int64
+	app, source, zone, eventType, value, outcome string
+}
+
 type deliveryDims struct {
 	minute   int64
 	endpoint int
@@ -35,12 +41,13 @@ const (
 // counts gathers one batch's counts, which are written as sums in its commit. The committer owns it.
 type counts struct {
 	received   map[dims]tally
+	quarters   map[quarterDims]tally // made of received when it is written
 	deliveries map[deliveryDims]int64
 	labels     labels
 }
 
 func newCounts() *counts {
-	return &counts{received: map[dims]tally{}, deliveries: map[deliveryDims]int64{}, labels: newLabels()}
+	return &counts{received: map[dims]tally{}, quarters: map[quarterDims]tally{}, deliveries: map[deliveryDims]int64{}, labels: newLabels()}
 }
 
 func (c *counts) event(ev *carom.Event, outcome string, now time.Time) {
@@ -67,13 +74,28 @@ func (c *counts) other(app, source, outcome string, now time.Time, n int64) {
 	c.received[d] = t
 }
 
-// reward counts what became of a rule.
+// reward counts what became of a rule. What somebody did to a reward, or a hold that ended, counts for the source and the zone
+// that the reward came from.
 func (c *counts) reward(ev *carom.Event, d *carom.Decided) {
 	outcome := carom.OutcomeReward + string(d.State) + ":"
 	if d.Reason != "" {
 		outcome += string(d.Reason) + ":"
 	}
-	c.other(ev.App, ev.Source, outcome+d.Rule, ev.At, 1)
+	c.labels.day(ev.At)
+	k := dims{minute: ev.At.Unix() / 60, app: ev.App, source: ev.Source, zone: ev.ZoneID, outcome: outcome + d.Rule}
+	var amount carom.Nanos
+	if r := d.Reward; r != nil {
+		k.value, amount = r.Currency, r.Amount
+		if r.Source != "" {
+			k.source, k.zone = r.Source, r.ZoneID
+		}
+	}
+	k.zone = c.labels.bound(labelKey{app: ev.App}, k.zone, maxZones)
+	t := c.received[k]
+	t.n++
+	t.priceUnits += int64(amount / 1_000_000_000)
+	t.priceNanos += int64(amount % 1_000_000_000)
+	c.received[k] = t
 }
 
 func (c *counts) delivery(endpoint int, outcome string, now time.Time) {
@@ -82,6 +104,7 @@ func (c *counts) delivery(endpoint int, outcome string, now time.Time) {
 
 func (c *counts) reset() {
 	clear(c.received)
+	clear(c.quarters)
 	clear(c.deliveries)
 }
 
@@ -90,14 +113,29 @@ const (
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 		ON CONFLICT (minute, app, source, zone_id, request_var, event_type, value, outcome)
 		DO UPDATE SET n = n + ?9, price_units = price_units + ?10, price_nanos = price_nanos + ?11`
+	upsertQuarterCount = `INSERT INTO quarter_counts (quarter, app, source, zone_id, event_type, value, outcome, n, price_units, price_nanos)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+		ON CONFLICT (quarter, app, source, zone_id, event_type, value, outcome)
+		DO UPDATE SET n = n + ?8, price_units = price_units + ?9, price_nanos = price_nanos + ?10`
 	upsertDeliveryCount = `INSERT INTO delivery_counts (minute, endpoint, outcome, n) VALUES (?1, ?2, ?3, ?4)
 		ON CONFLICT (minute, endpoint, outcome) DO UPDATE SET n = n + ?4`
 )
 
 // write puts the batch's sums into the open transaction.
 func (c *counts) write(st *statements) error {
+	clear(c.quarters)
 	for d, t := range c.received {
 		if err := st.count.exec(d.minute, d.app, d.source, d.zone, d.requestVar, d.eventType, d.value, d.outcome,
+			t.n, t.priceUnits, t.priceNanos); err != nil {
+			return err
+		}
+		q := quarterDims{d.minute / carom.QuarterMinutes, d.app, d.source, d.zone, d.eventType, d.value, d.outcome}
+		sum := c.quarters[q]
+		sum.n, sum.priceUnits, sum.priceNanos = sum.n+t.n, sum.priceUnits+t.priceUnits, sum.priceNanos+t.priceNanos
+		c.quarters[q] = sum
+	}
+	for d, t := range c.quarters {
+		if err := st.quarterCount.exec(d.quarter, d.app, d.source, d.zone, d.eventType, d.value, d.outcome,
 			t.n, t.priceUnits, t.priceNanos); err != nil {
 			return err
 		}

@@ -161,6 +161,9 @@ func (s *Store) Prune(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := w.exec(`DELETE FROM quarter_counts WHERE quarter < ?`, minute/carom.QuarterMinutes); err != nil {
+			return err
+		}
 		return w.exec(`DELETE FROM unverified WHERE at < ?`, now.Add(-s.opts.UnverifiedRetention).UnixMilli())
 	})
 }

@@ -53,7 +53,8 @@ type resultOp struct {
 
 // controlOp is a rare change, run inside a savepoint of a batch's transaction.
 type controlOp struct {
-	run func(*writer) error
+	run   func(*writer) error
+	after func() // once it is committed; holds the tallies' lock. Nil: nothing
 	waiter
 }
 

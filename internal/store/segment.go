@@ -1,12 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"carom"
 )
 
 // Rewards are numbered without a gap and kept for ever. What a view or a transaction has earned is found through their keys,
@@ -194,7 +199,30 @@ func (s *Store) findRewards(kind int, value string, before int64, limit int) ([]
 		}
 		take(seg.first, seqs)
 	}
+	if kind == searchRewardUser && strings.Contains(value, "/"+carom.ErasedPrefix) {
+		return s.addErased(out, value, before, limit)
+	}
 	return out, nil
+}
+
+// addErased adds the rewards of the name that took the place of an erased user. An index knows them if it was built since.
+func (s *Store) addErased(found []int64, value string, before int64, limit int) ([]int64, error) {
+	_, user, _ := strings.Cut(value, "/")
+	rows, err := s.r.Query(`SELECT reward FROM erased WHERE user = ? AND reward < ? ORDER BY reward DESC LIMIT ?`, user, before, limit)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var no int64
+		if err := rows.Scan(&no); err != nil {
+			return nil, translate(err)
+		}
+		found = append(found, no)
+	}
+	slices.SortFunc(found, func(x, y int64) int { return cmp.Compare(y, x) })
+	found = slices.Compact(found)
+	return found[:min(len(found), limit)], translate(rows.Err())
 }
 
 // rotateSegment closes the open segment and opens the next when it is full.

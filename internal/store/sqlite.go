@@ -99,6 +99,16 @@ func (w *writer) exec(query string, args ...driver.Value) error {
 	return st.exec(args...)
 }
 
+// execCount is exec for a statement that changes rows: it returns how many.
+func (w *writer) execCount(query string, args ...driver.Value) (int64, error) {
+	st, err := w.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	defer st.Close()
+	return st.execCount(args...)
+}
+
 // stmt is a prepared statement with a reusable list of arguments.
 type stmt struct {
 	st   driver.Stmt

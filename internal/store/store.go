@@ -187,7 +187,13 @@ func (s *Store) Incarnation() carom.Incarnation { return s.inc }
 // Dir returns the data folder.
 func (s *Store) Dir() string { return s.dir }
 
-const databaseFile = "carom.db"
+// The names of files in a data folder that others than the store look at.
+const (
+	LockFile      = "carom.lock"      // locked while the folder is in use
+	RestoringFile = "carom.restoring" // there while a backup takes the place of what was in the folder
+
+	databaseFile = "carom.db"
+)
 
 // Open opens the data folder dir, making it when it does not exist, and recovers what a crash left behind. It starts
 // nothing: call [Store.Run], then [Store.Close].
@@ -212,6 +218,10 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	}
 	if err := s.takeLock(); err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, RestoringFile)); err == nil {
+		return nil, fmt.Errorf("a restore into the data folder %s did not end: run `carom restore --replace` again; what was there before is in its newest before- folder: %w",
+			dir, carom.ErrConflict)
 	}
 	path := filepath.Join(dir, databaseFile)
 	if err := makePrivate(path); err != nil {
@@ -241,7 +251,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 
 // takeLock makes this process the only one that uses the folder. The lock is the operating system's: it ends with the process.
 func (s *Store) takeLock() error {
-	lock := flock.New(filepath.Join(s.dir, "carom.lock"))
+	lock := flock.New(filepath.Join(s.dir, LockFile))
 	ok, err := lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("data folder %s cannot be written: %w: %w", s.dir, carom.ErrUnavailable, err)

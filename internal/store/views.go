@@ -128,11 +128,15 @@ func orNone(v *carom.View, err error) (*carom.View, error) {
 }
 
 func (s *Store) viewWhere(ctx context.Context, where string, args ...any) (*carom.View, error) {
+	return scanView(s.lanes.QueryRowContext(ctx, `SELECT `+viewColumns+` FROM views WHERE `+where+` LIMIT 1`, args...).Scan)
+}
+
+// scanView reads a row of viewColumns.
+func scanView(scan func(...any) error) (*carom.View, error) {
 	var v carom.View
 	var no, life, opened, expires int64
 	var sources string
-	if err := s.lanes.QueryRowContext(ctx, `SELECT `+viewColumns+` FROM views WHERE `+where+` LIMIT 1`, args...).Scan(
-		&no, &life, &v.App, &v.User, &v.YMID, &v.Placement, &v.Fixed, &v.ByUser, &sources, &opened, &expires); err != nil {
+	if err := scan(&no, &life, &v.App, &v.User, &v.YMID, &v.Placement, &v.Fixed, &v.ByUser, &sources, &opened, &expires); err != nil {
 		return nil, translate(err)
 	}
 	v.ID = carom.NewOpenedViewID(carom.Incarnation(life), no)

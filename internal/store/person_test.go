@@ -1,0 +1,185 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"carom"
+)
+
+// The person goes from every table; amounts, sums, counters and the memory of copies stay.
+func TestErase(t *testing.T) {
+	const user, other = "u279058397", "u2790583971" // one is the beginning of the other
+	for _, fold := range []int{1, 3, 1_000_000} {
+		t.Run(fmt.Sprint("fold at ", fold), func(t *testing.T) {
+			dir := t.TempDir()
+			opts := rewarding(Options{Clock: newClock().now, BucketEvents: 40, SegmentRewards: 25, foldAt: fold, foldSlice: 2})
+			s, stop := open(t, dir, opts)
+			cap := carom.CapAt{Scope: "app/watch per user in all", PerUser: true, Rewards: 1000}
+			named := carom.CapAt{Scope: "app budget per user in all", PerUser: true, Rewards: 1000}
+			view := openView(t, s, carom.View{User: user, OpenedAt: noon, YMID: "own view of " + user})
+			var subs []*carom.Submission
+			for i := range 60 {
+				for _, who := range []string{user, other} {
+					subs = append(subs, paid(fmt.Sprint("view-", i, "-of-", who), who, carom.Click, noon, pays("watch", 5, capped(cap, named))))
+				}
+			}
+			subs = append(subs, inView(view, "first", carom.Click, noon, pays("watch", 7)))
+			for _, sub := range subs {
+				acceptAll(t, s, sub)
+			}
+			refuse := func(query string) {
+				r := &carom.Refused{App: "app", Source: "monetag", Network: "monetag", Reason: carom.ReasonNoIdentity,
+					Received: carom.Received{At: noon, Method: "GET", Path: "/in/app/monetag/***", RawQuery: query}}
+				if err := s.Refuse(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			refuse("tg=" + user + "&x=1")
+			refuse("tg=" + other + "&x=1")
+			d := paid("delivered to a receiver", user, carom.Impression, noon)
+			d.Targets = []carom.Target{{Endpoint: 1, Direct: true}}
+			acceptAll(t, s, d)
+			a := attempt(delivery(d, 0), carom.Delivered, noon, noon)
+			a.URL, a.Answer = "https://publisher.example/?user="+user, "thanks "+user
+			record(t, s, delivery(d, 0), a)
+			settled(t, s)
+
+			before, err := s.Person(t.Context(), "app", user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(before.Rewards) != 61 || len(before.Lines) != 61 || len(before.Stories) != 62 || len(before.Views) != 1 || len(before.Refused) != 1 {
+				t.Fatalf("Person: %d rewards, %d lines, %d stories, %d views, %d refused", len(before.Rewards), len(before.Lines), len(before.Stories),
+					len(before.Views), len(before.Refused))
+			}
+			erased, err := s.Erase(t.Context(), "app", user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := carom.Erased{As: erased.As, Rewards: 61, Views: 1, Events: 62, Refused: 1}
+			if erased != want || !strings.HasPrefix(erased.As, carom.ErasedPrefix) {
+				t.Errorf("Erase = %+v, want %+v", erased, want)
+			}
+			check := func(when string) {
+				t.Helper()
+				wantBalance(t, s, user, "")
+				wantBalance(t, s, erased.As, "307 coins")
+				wantBalance(t, s, other, "300 coins")
+				if got := rewardsOf(t, s, erased.As); len(got) != 61 {
+					t.Errorf("%s: %d rewards of %s, want 61", when, len(got), erased.As)
+				}
+				lines, err := s.Ledger(t.Context(), carom.LedgerFilter{App: "app", User: erased.As, Limit: 100})
+				if err != nil || len(lines) != 61 {
+					t.Errorf("%s: %d lines of %s, %v, want 61", when, len(lines), erased.As, err)
+				}
+				if gone, err := s.Person(t.Context(), "app", user); err != nil || len(gone.Rewards)+len(gone.Stories)+len(gone.Views)+len(gone.Refused) > 0 {
+					t.Errorf("%s: left of the user: %+v, %v", when, gone, err)
+				}
+				if kept, err := s.Person(t.Context(), "app", other); err != nil || len(kept.Stories) != 60 || len(kept.Refused) != 1 {
+					t.Errorf("%s: of the other user: %d stories, %v", when, len(kept.Stories), err)
+				}
+				report, err := s.CheckLedger(t.Context())
+				if err != nil || len(report.Faults) > 0 {
+					t.Errorf("%s: ledger %+v, %v", when, report, err)
+				}
+				again := paid("view-3-of-"+user, user, carom.Click, noon, pays("watch", 5))
+				if s.Accept(again); again.Err != nil || !again.Receipt.Duplicate {
+					t.Errorf("%s: a copy of an erased event: %v, %+v", when, again.Err, again.Receipt)
+				}
+				late := paid("view-3-of-"+user, user, carom.Completion, noon, pays("watch", 5))
+				late.Key.Sum, late.Event.TelegramID = carom.SumOf(when), ""
+				if s.Accept(late); late.Err != nil || decided(late) != "watch declined rewarded" {
+					t.Errorf("%s: another event of an erased view: %v, %q", when, late.Err, decided(late))
+				}
+			}
+			if _, err := s.Erase(t.Context(), "app", erased.As); err == nil {
+				t.Error("a user was erased twice")
+			}
+			leftovers(t, s, user, other)
+			check("at once")
+			stop()
+			s, stop = open(t, dir, opts)
+			check("after a restart")
+			stop()
+			for _, name := range []string{"index_1", "index_2", "rewards_1", "rewards_2"} { // they are built anew from the rows
+				if err := os.Remove(filepath.Join(dir, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, _ = open(t, dir, opts)
+			check("with other indexes")
+		})
+	}
+}
+
+// leftovers looks for the user in everything that is stored, row by row. The other user's name begins with it.
+func leftovers(t *testing.T, s *Store, user, other string) {
+	t.Helper()
+	tables, err := s.r.QueryContext(t.Context(), `SELECT name FROM sqlite_master WHERE type = 'table'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for tables.Next() {
+		var name string
+		if err := tables.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	_ = tables.Close()
+	for _, name := range names {
+		rows, err := s.r.QueryContext(t.Context(), `SELECT * FROM `+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns, err := rows.Columns()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			values := make([]any, len(columns))
+			for i := range values {
+				values[i] = new([]byte)
+			}
+			if err := rows.Scan(values...); err != nil {
+				t.Fatal(err)
+			}
+			for i, v := range values {
+				if text := strings.ReplaceAll(string(*v.(*[]byte)), other, ""); strings.Contains(text, user) {
+					t.Errorf("table %s, column %s: %s is still there: %q", name, columns[i], user, text)
+				}
+			}
+		}
+		_ = rows.Close()
+	}
+}
+
+// What waits to be sent is left as it is, and found again when it has ended.
+func TestEraseLeavesWhatWaits(t *testing.T) {
+	s, _ := open(t, t.TempDir(), rewarding(Options{Clock: newClock().now}))
+	sub := paid("view", "person", carom.Click, noon, pays("watch", 5))
+	sub.Targets = []carom.Target{{Endpoint: 1, Direct: true}}
+	acceptAll(t, s, sub)
+	erased, err := s.Erase(t.Context(), "app", "person")
+	if err != nil || erased.Waiting != 1 || erased.Events != 0 || erased.Rewards != 1 {
+		t.Fatalf("Erase = %+v, %v, want one event that waits", erased, err)
+	}
+	record(t, s, delivery(sub, 0), attempt(delivery(sub, 0), carom.Delivered, noon, noon))
+	settled(t, s)
+	if erased, err = s.Erase(t.Context(), "app", "person"); err != nil || erased.Waiting != 0 || erased.Events != 1 {
+		t.Errorf("Erase again = %+v, %v, want one event", erased, err)
+	}
+}
+
+func TestMentions(t *testing.T) {
+	for text, want := range map[string]bool{"user=42": true, "42": true, "42&x": true, "[42]": true, "142": false, "420": false, "x42": false, "é42": false, "": false, "4 2": false} {
+		if got := mentions(text, "42"); got != want {
+			t.Errorf("mentions(%q, 42) = %v, want %v", text, got, want)
+		}
+	}
+}
