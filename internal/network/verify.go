@@ -89,6 +89,7 @@ type exam struct {
 	now   time.Time
 	keys  Keys
 	trace *Check // what is told to a person; nil when nobody asks
+	sign  *maker // makes a signature in place of comparing one; nil when one is compared
 
 	loaded bool
 	no     *refusal
