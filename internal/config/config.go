@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -32,6 +33,16 @@ type Config struct {
 	BaseURL        string // public URL, without a slash at its end; empty: unknown
 	TrustedProxies []netip.Prefix
 
+	Domains      []string      // certificates are obtained for them; empty: none are
+	ACMEEmail    string        // of the account; empty: none
+	ACMECA       string        // URL of the directory
+	ACMERoot     string        // path of the certificate that the CA's HTTPS is checked against; empty: the system's
+	ACMEInterval time.Duration // between looks whether to renew
+	TLSCert      string        // path of a certificate of the operator's own; empty: none
+	TLSKey       string        // path of its key
+	HTTPListen   string        // address of plain HTTP beside HTTPS; empty: none
+	Takeover     bool          // take over from the server that runs
+
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
 	Metrics   bool   // serve /metrics
@@ -49,6 +60,8 @@ type Config struct {
 	UnverifiedRetention time.Duration // of the sample of unverified postbacks
 	BucketEvents        int           // events after which a time bucket is closed
 	CacheMB             int           // page cache of SQLite, in MiB
+
+	Alerts Alerts // where people are told of what is wrong
 
 	// Origins says for each key where its value comes from.
 	Origins map[string]Origin
@@ -94,6 +107,43 @@ func show(table []setting, c *Config) string {
 	return b.String()
 }
 
+// HTTPS says whether the public address speaks TLS.
+func (c *Config) HTTPS() bool { return len(c.Domains) > 0 || c.TLSCert != "" }
+
+// CertificateFolder is where certificates that were obtained are kept.
+func (c *Config) CertificateFolder() string { return filepath.Join(c.Data, "certificates") }
+
+// derive fills in what follows from other settings and was not given.
+func (c *Config) derive() {
+	if len(c.Domains) == 0 {
+		return
+	}
+	for key, follows := range map[string]struct {
+		to    *string
+		value string
+	}{"listen": {&c.Listen, ":443"}, "http_listen": {&c.HTTPListen, ":80"}, "base_url": {&c.BaseURL, "https://" + c.Domains[0]}} {
+		if c.Origins[key] == FromDefault {
+			*follows.to = follows.value
+		}
+	}
+}
+
+// checkTLS finds what is wrong between the settings of HTTPS.
+func (c *Config) checkTLS(add func(field, format string, args ...any)) {
+	if len(c.Domains) > 0 && (c.TLSCert != "" || c.TLSKey != "") {
+		add("domain", "certificates are obtained for it, so that tls_cert and tls_key have no use: remove either")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		add("tls_cert", "certificate and key belong together: set both tls_cert and tls_key, or neither")
+	}
+	if c.HTTPListen != "" && !c.HTTPS() {
+		add("http_listen", "without HTTPS, plain HTTP is served at `listen`: remove it, or set domain, or tls_cert and tls_key")
+	}
+	if c.HTTPListen != "" && (c.HTTPListen == c.Listen || c.HTTPListen == c.PrivateListen) {
+		add("http_listen", "%q is the address of another setting as well: choose another port, such as :80", c.HTTPListen)
+	}
+}
+
 // check finds what is wrong between settings that are right in themselves.
 func (c *Config) check() []error {
 	var errs []error
@@ -102,6 +152,7 @@ func (c *Config) check() []error {
 		add("private_listen", "%q is the address of `listen` as well: choose another port, or leave it empty to serve everything at `listen`",
 			c.PrivateListen)
 	}
+	c.checkTLS(add)
 	if c.Pprof && c.PrivateListen == "" {
 		add("pprof", "it is served at the private address alone: set private_listen, such as 127.0.0.1:9090, or turn pprof off")
 	}
@@ -109,5 +160,6 @@ func (c *Config) check() []error {
 		add("trusted_proxies", "%s trusts everyone, so that any client could choose its address: name the networks of your proxies",
 			c.TrustedProxies[all])
 	}
+	c.Alerts.check(add)
 	return errs
 }

@@ -46,9 +46,11 @@ func settingsFile(t *testing.T, text string) string {
 func defaults() Config {
 	return Config{
 		Data: "./carom-data", Listen: "127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", Metrics: true,
+		ACMECA: "https://acme-v02.api.letsencrypt.org/directory", ACMEInterval: 10 * time.Minute,
 		MaxConnections: 10_000, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ShutdownGrace: 15 * time.Second,
 		MaxQueue: 16384, MaxInFlight: 4096,
 		Retention: 30 * 24 * time.Hour, UnverifiedRetention: 7 * 24 * time.Hour, BucketEvents: 1_000_000, CacheMB: 16,
+		Alerts: Alerts{TelegramAPI: "https://api.telegram.org"},
 	}
 }
 
@@ -105,6 +107,32 @@ func TestTheFlagNamesTheSettingsFile(t *testing.T) {
 	}
 }
 
+// With a domain the ports of HTTPS and the URL follow, unless they are given.
+func TestADomainMeansHTTPS(t *testing.T) {
+	tests := []struct {
+		name               string
+		args               []string
+		listen, http, base string
+	}{
+		{"alone", nil, ":443", ":80", "https://ads.example.com"},
+		{"with addresses", []string{"--listen=:8443", "--http-listen=", "--base-url=https://x.example"}, ":8443", "", "https://x.example"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := Load(command(t, append(tt.args, "--domain", "Ads.example.com, b.example.com")...), environ())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.Listen != tt.listen || c.HTTPListen != tt.http || c.BaseURL != tt.base || !c.HTTPS() {
+				t.Errorf("listen %q, http_listen %q, base_url %q; want %q, %q, %q", c.Listen, c.HTTPListen, c.BaseURL, tt.listen, tt.http, tt.base)
+			}
+			if diff := cmp.Diff([]string{"ads.example.com", "b.example.com"}, c.Domains); diff != "" {
+				t.Errorf("domains (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestLoadReportsFaults(t *testing.T) {
 	tests := []struct {
 		name string
@@ -128,6 +156,15 @@ func TestLoadReportsFaults(t *testing.T) {
 		{"everyone trusted", "", []string{"CAROM_TRUSTED_PROXIES=::/0"}, nil, []string{"trusted_proxies: ::/0 trusts everyone"}},
 		{"profiles in public", "pprof: true\n", nil, nil, []string{"FILE:1:1: pprof: it is served at the private address alone"}},
 		{"one address twice", "", nil, []string{"--private-listen=127.0.0.1:8080"}, []string{"private_listen:", "choose another port"}},
+		{"a certificate and a domain", "", nil, []string{"--domain=ads.example.com", "--tls-cert=c.pem", "--tls-key=k.pem"},
+			[]string{"domain: certificates are obtained for it", "remove either"}},
+		{"a certificate without its key", "tls_cert: c.pem\n", nil, nil, []string{"FILE:1:1: tls_cert: certificate and key belong together"}},
+		{"plain HTTP beside plain HTTP", "", nil, []string{"--http-listen=:80"}, []string{"http_listen: without HTTPS"}},
+		{"one port for both", "", nil, []string{"--domain=a.example", "--listen=:8443", "--http-listen=:8443"}, []string{"http_listen:", "choose another port"}},
+		{"a wildcard", "domain: '*.example.com'\n", nil, nil, []string{`"*.example.com" is no domain: give such as ads.example.com`}},
+		{"a URL for a domain", "", []string{"CAROM_DOMAIN=https://ads.example.com"}, nil, []string{"without https://"}},
+		{"a CA without HTTPS", "", []string{"CAROM_ACME_CA=http://ca.example/dir"}, nil, []string{"acme_ca:", "give the URL of a directory"}},
+		{"no e-mail address", "", []string{"CAROM_ACME_EMAIL=ops"}, nil, []string{"acme_email:", "ops@example.com"}},
 		{"a file that names a file", "settings: other.yaml\n", nil, nil, []string{"FILE:1:1: settings: the settings file cannot name another one"}},
 		{"not YAML", "listen: [\n", nil, nil, []string{"FILE:1:9: settings: this is not YAML"}},
 		{"a key twice", "cache_mb: 1\ncache_mb: 2\n", nil, nil, []string{"FILE:2:1: settings: this is not YAML", "already defined"}},

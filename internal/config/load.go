@@ -87,6 +87,7 @@ func load(table []setting, fs *pflag.FlagSet, environ func() []string) (Config, 
 		l.set(&c, s, layers)
 	}
 	if len(l.errs) == 0 {
+		c.derive()
 		l.errs = c.check()
 	}
 	for _, err := range l.errs {

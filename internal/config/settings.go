@@ -41,6 +41,26 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value {
 				return &textValue{to: &c.BaseURL, kind: "url", check: orEmpty(checkBaseURL), tidy: trimSlashes}
 			}},
+		{key: "domain", help: "names of this server, separated by commas, for which certificates are obtained and renewed: HTTPS. `listen` is :443 then, `http_listen` :80",
+			bind: func(c *Config) pflag.Value { return &domainsValue{&c.Domains} }},
+		{key: "acme_email", help: "e-mail address that the issuer of certificates may write to; empty: none",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.ACMEEmail, check: orEmpty(checkEmail)} }},
+		{key: "acme_ca", init: "https://acme-v02.api.letsencrypt.org/directory", help: "directory of the ACME server that issues certificates; its terms are agreed to",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.ACMECA, kind: "url", check: checkHTTPS} }},
+		{key: "acme_root", help: "PEM file with the certificate by which the ACME server's own HTTPS is checked; empty: the system's",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.ACMERoot} }},
+		{key: "acme_interval", init: "10m", help: "how often it is looked whether a certificate has to be renewed, which is when a third of its time is left",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.ACMEInterval, time.Second, day} }},
+		{key: "tls_cert", help: "PEM file with a certificate and its chain, for HTTPS without `domain`; read again when it changes",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.TLSCert} }},
+		{key: "tls_key", help: "PEM file with the key of `tls_cert`",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.TLSKey} }},
+		{key: "http_listen", help: "address of plain HTTP beside HTTPS: serves postbacks as they are, sends people to HTTPS; :80 with `domain`",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.HTTPListen, kind: "address", check: orEmpty(checkAddress)}
+			}},
+		{key: "takeover", init: "false", help: "take the sockets over from the server that runs on the same data folder, which then ends; without one, start as usual",
+			bind: func(c *Config) pflag.Value { return &boolValue{&c.Takeover} }},
 		{key: "trusted_proxies", help: "networks or addresses of proxies whose X-Forwarded-For is believed, separated by commas",
 			bind: func(c *Config) pflag.Value { return &prefixesValue{&c.TrustedProxies} }},
 
@@ -54,6 +74,31 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value { return &boolValue{&c.Metrics} }},
 		{key: "pprof", init: "false", help: "serve /debug/pprof, at the private address alone",
 			bind: func(c *Config) pflag.Value { return &boolValue{&c.Pprof} }},
+
+		{key: "alert_email_to", help: "mail addresses that get alerts, separated by commas",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Alerts.EmailTo, check: orEmpty(checkMails)} }},
+		{key: "alert_email_from", help: "mail address that alerts are sent from",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Alerts.EmailFrom, check: orEmpty(checkMail)} }},
+		{key: "smtp", help: "mail server that alerts are handed to, such as smtp.example.com:587; port 465 is encrypted from the start, others by STARTTLS",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.Alerts.SMTP, kind: "address", check: orEmpty(checkHostPort)}
+			}},
+		{key: "smtp_user", help: "account at the mail server; with one, the connection has to be encrypted",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Alerts.SMTPUser} }},
+		{key: "smtp_password", secret: true, help: "password of the account at the mail server",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Alerts.SMTPPassword} }},
+		{key: "alert_telegram_token", secret: true, help: "token of the Telegram bot that sends alerts",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Alerts.TelegramToken} }},
+		{key: "alert_telegram_chat", help: "Telegram chat that gets alerts: its number, or @name of a channel",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Alerts.TelegramChat} }},
+		{key: "alert_telegram_api", init: "https://api.telegram.org", help: "base URL of Telegram's Bot API, for a Bot API server of your own",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.Alerts.TelegramAPI, kind: "url", check: checkBaseURL, tidy: trimSlashes}
+			}},
+		{key: "alert_slack_url", secret: true, help: "Slack-compatible URL that alerts are posted to",
+			bind: func(c *Config) pflag.Value {
+				return &textValue{to: &c.Alerts.SlackURL, kind: "url", check: orEmpty(checkSecretURL)}
+			}},
 
 		{key: "max_connections", init: "10000", help: "inbound connections at the same time; more wait to be taken",
 			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxConnections, 10, 1_000_000} }},

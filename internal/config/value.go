@@ -154,6 +154,55 @@ func (v *prefixesValue) String() string {
 
 func (v *prefixesValue) Type() string { return "networks" }
 
+type domainsValue struct{ to *[]string }
+
+func (v *domainsValue) Set(s string) error {
+	var list []string
+	for item := range strings.SplitSeq(s, ",") {
+		item = strings.ToLower(strings.TrimSpace(item))
+		if item == "" || slices.Contains(list, item) {
+			continue
+		}
+		if !isDomain(item) {
+			return fmt.Errorf("%q is no domain: give such as ads.example.com, without https:// and port, separated by commas; a certificate for *. is none that can be obtained here", clip(item))
+		}
+		list = append(list, item)
+	}
+	*v.to = list
+	return nil
+}
+
+func (v *domainsValue) String() string { return strings.Join(*v.to, ",") }
+func (v *domainsValue) Type() string   { return "names" }
+
+// isDomain says whether s is a host name of letters, digits and dashes, and no address.
+func isDomain(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func checkEmail(s string) error {
+	if at := strings.IndexByte(s, '@'); at < 1 || at == len(s)-1 || strings.ContainsAny(s, " \t,;<>") {
+		return errors.New("give an address such as ops@example.com")
+	}
+	return nil
+}
+
+func checkHTTPS(s string) error {
+	if err := checkBaseURL(s); err != nil || !strings.HasPrefix(s, "https://") {
+		return errors.New("give the URL of a directory, such as https://acme-v02.api.letsencrypt.org/directory")
+	}
+	return nil
+}
+
 func checkPresent(s string) error {
 	if s == "" {
 		return errors.New("give one, or leave the setting out for its default")

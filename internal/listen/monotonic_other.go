@@ -1,0 +1,6 @@
+//go:build !linux
+
+package listen
+
+// monotonic adds nothing where there is no systemd.
+func monotonic() string { return "" }
