@@ -144,6 +144,37 @@ check_strace() { [ "$(uname -s)" != Linux ] || have strace; }
 # need_strace: the power-cut test replays what it recorded.
 need_strace() { need check_strace "strace" "the power-cut test does not run" strace; }
 
+check_container() { have mmdebstrap && have systemd-nspawn && have systemd-analyze && [ "$(id -u)" = 0 ]; }
+
+# need_container: the package is installed on a bare Debian, which is a container with a systemd of its own.
+need_container() {
+	need check_container "mmdebstrap, systemd-nspawn or being root" "the package is not installed on a bare Debian" mmdebstrap systemd-container
+}
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# need_tool NAME PACKAGE WITHOUT builds a program of a module of its own, tools/NAME, into bin/tools.
+need_tool() {
+	local name=$1 package=$2 without=$3
+	local program="$repository/bin/tools/$name" module="$repository/tools/$name"
+	[ "$program" -nt "$module/go.mod" ] && return 0
+	echo "setup: building $name"
+	if go -C "$module" build -o "$program" "$package" && touch "$program"; then
+		return 0
+	fi
+	echo "setup: $name cannot be built, so $without" >&2
+	if [ "${CAROM_TEST_ALL:-}" = 1 ]; then
+		exit 1
+	fi
+	return 1
+}
+
+# need_pebble: certificates are obtained from a real ACME server.
+need_pebble() { need_tool pebble github.com/letsencrypt/pebble/v2/cmd/pebble "no certificate is obtained in tests"; }
+
+# need_litestream: continuous copies are made and restored.
+need_litestream() { need_tool litestream github.com/benbjohnson/litestream/cmd/litestream "no continuous copy is made in tests"; }
+
 need_all() {
 	need_go
 	need_cc || true
@@ -153,6 +184,8 @@ need_all() {
 	need_chromium || true
 	need_sdk || true
 	need_strace || true
+	need_pebble || true
+	need_litestream || true
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

@@ -112,8 +112,8 @@ func writeChecked(w io.Writer, r checked) {
 }
 
 func (c *cli) checkCommand() *cobra.Command {
-	var file string
-	var ledger bool
+	var file, ntp string
+	var ledger, machine bool
 	cmd := &cobra.Command{
 		Use:   "check [-f FILE]",
 		Short: "Check the settings and an objects file without a server, or the ledger of one",
@@ -121,24 +121,36 @@ func (c *cli) checkCommand() *cobra.Command {
 fault. Without -f, the objects file is the one that the settings name. The exit code is 1 when there is a fault.
 
 With --ledger, the running server proves its ledger instead: that every balance is the sum of its lines, that every line has its
-cause, and that nothing was rewarded twice.`,
+cause, and that nothing was rewarded twice.
+
+With --machine, the machine is examined instead, with the same settings and without a server: clock, disk, limits, memory, names,
+certificate. The exit code is 1 when carom cannot keep its promises on it.`,
 		Example: `  carom check
   carom check -f carom.yaml
   carom check --settings /etc/carom/settings.yaml
-  carom check --ledger`,
+  carom check --ledger
+  carom check --machine --data /var/lib/carom --ntp pool.ntp.org`,
 		Args: cobra.NoArgs,
 	}
 	config.Flags(cmd.Flags())
 	cmd.Flags().StringVarP(&file, "file", "f", "", "an objects file")
 	cmd.Flags().BoolVar(&ledger, "ledger", false, "have the running server prove its ledger")
+	cmd.Flags().BoolVar(&machine, "machine", false, "examine the machine: clock, disk, limits, names, certificate")
+	cmd.Flags().StringVar(&ntp, "ntp", "", "with --machine: a time server to compare the clock with")
 	cmd.RunE = run(func(ctx context.Context, _ []string) error {
 		r := checked{Warnings: []carom.FieldError{}, Faults: []carom.FieldError{}}
 		cfg, err := config.Load(cmd.Flags(), c.environ)
 		switch {
 		case ledger && file != "":
 			return usagef("--ledger asks the server, and -f reads a file: give one of the two")
-		case ledger && err != nil:
+		case machine && (ledger || file != ""):
+			return usagef("--machine looks at the machine alone: leave --ledger and -f out")
+		case ntp != "" && !machine:
+			return usagef("--ntp belongs to --machine: give both")
+		case (ledger || machine) && err != nil:
 			return &exitError{exitUsage, err}
+		case machine:
+			return c.checkMachine(ctx, cfg, ntp)
 		case ledger:
 			c.data = cfg.Data
 			return c.checkLedger(ctx)

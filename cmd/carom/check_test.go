@@ -17,8 +17,8 @@ func TestCheckListsEveryFault(t *testing.T) {
 		}
 		return file
 	}
-	good := quickstart{app: "shop", ymid: "view", backend: "http://127.0.0.1:3000/p"}
-	if r := carom1(t, "", "check", "-f", write(good.yaml())); r.code != 0 || !strings.Contains(r.out, "sources 1, endpoints 1") {
+	good := quickstart{network: profile(t, "monetag"), app: "shop", ymid: "view", backend: "http://127.0.0.1:3000/p"}
+	if r := carom1(t, "", "check", "-f", write(yamlOf(t, &good))); r.code != 0 || !strings.Contains(r.out, "sources 1, endpoints 1") {
 		t.Errorf("code %d: %s%s", r.code, r.out, r.errOut)
 	}
 	if r := carom1(t, "", "check", "--listen", ":9999"); r.code != 0 || !strings.Contains(r.out, ":9999") || !strings.Contains(r.out, "flag") {
@@ -41,9 +41,9 @@ func TestQuickstartWritesAValidFile(t *testing.T) {
 		{template: "https://shop.example.com/p?ymid={telegram_id}&e={event_type}", backend: "http://localhost/p?a=b"},
 		{template: "https://shop.example.com/p?uid=%7Bymid%7D", backend: "http://10.0.0.7:3000/p"},
 	} {
-		q.app, q.ymid = "shop", "user"
-		if _, err := objects.Parse("carom.yaml", []byte(q.yaml()), objects.Env{}); err != nil {
-			t.Errorf("%v\n%s", err, q.yaml())
+		q.app, q.ymid, q.network = "shop", "user", profile(t, "monetag")
+		if _, err := objects.Parse("carom.yaml", []byte(yamlOf(t, &q)), objects.Env{}); err != nil {
+			t.Errorf("%v\n%s", err, yamlOf(t, &q))
 		}
 	}
 }

@@ -10,31 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"carom/internal/objects"
 	"carom/internal/route"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 const root = "../.."
-
-// pages returns the Markdown pages that tell people what to type, by their path.
-func pages(t *testing.T) map[string]string {
-	t.Helper()
-	list, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for _, path := range append(list, filepath.Join(root, "README.md")) {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[path] = string(text)
-	}
-	return out
-}
 
 // blocks returns the fenced blocks of a language in a page.
 func blocks(page, language string) []string {
@@ -61,7 +42,7 @@ func TestMacrosTable(t *testing.T) {
 		_, _ = fmt.Fprintf(&table, "| `{%s}` | %s | %s |\n", m.Name, m.Meaning, sample)
 	}
 	path := filepath.Join(root, "docs", "endpoints.md")
-	page := pages(t)[path]
+	page := allPages(t)["docs/endpoints.md"]
 	before, rest, ok := strings.Cut(page, begin)
 	got, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
@@ -76,53 +57,6 @@ func TestMacrosTable(t *testing.T) {
 	if diff := cmp.Diff(table.String(), got); diff != "" {
 		t.Errorf("%s (-want +got), -update writes it anew:\n%s", path, diff)
 	}
-}
-
-// TestDocumentedObjects: every objects file in the pages can be applied.
-func TestDocumentedObjects(t *testing.T) {
-	secrets := func(string) ([]byte, error) { return []byte("00112233445566778899aabbccddeeff"), nil }
-	for path, page := range pages(t) {
-		for _, text := range blocks(page, "yaml") {
-			if _, err := objects.Parse(path, []byte(text), objects.Env{ReadFile: secrets}); err != nil {
-				t.Errorf("%s: %v in\n%s", path, err, text)
-			}
-		}
-	}
-}
-
-// TestDocumentedCommands: every line that begins with carom names a command and flags that there are.
-func TestDocumentedCommands(t *testing.T) {
-	for path, page := range pages(t) {
-		for _, block := range append(blocks(page, "sh"), blocks(page, "console")...) {
-			for line := range strings.Lines(block) {
-				line, _, _ = strings.Cut(strings.TrimPrefix(line, "$ "), " #")
-				args := shellWords(line)
-				if len(args) < 2 || filepath.Base(args[0]) != "carom" {
-					continue
-				}
-				c := &cli{environ: func() []string { return nil }}
-				cmd, rest, err := c.root().Find(args[1:])
-				if err == nil {
-					err = cmd.ParseFlags(rest)
-				}
-				if err == nil {
-					err = cmd.ValidateArgs(cmd.Flags().Args())
-				}
-				if err != nil {
-					t.Errorf("%s: %q: %v", path, strings.TrimSpace(line), err)
-				}
-			}
-		}
-	}
-}
-
-// shellWords splits a line at spaces outside quotes, as a shell does.
-func shellWords(line string) []string {
-	var words []string
-	for _, m := range regexp.MustCompile(`(?:"[^"]*"|'[^']*'|[^\s"'])+`).FindAllString(line, -1) {
-		words = append(words, strings.NewReplacer("'", "", `"`, "").Replace(m))
-	}
-	return words
 }
 
 // TestDocumentedMetrics: docs/operations.md lists the metrics that there are, and no others.
@@ -147,7 +81,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	}
 	slices.Sort(want)
 	var got []string
-	for _, m := range regexp.MustCompile("(?m)`(carom_[a-z]+_[a-z_]+)").FindAllStringSubmatch(pages(t)[filepath.Join(root, "docs", "operations.md")], -1) {
+	for _, m := range regexp.MustCompile("(?m)`(carom_[a-z]+_[a-z_]+)").FindAllStringSubmatch(allPages(t)["docs/operations.md"], -1) {
 		got = append(got, m[1])
 	}
 	slices.Sort(got)

@@ -170,7 +170,8 @@ Exit codes: 0 all is well, 1 a problem was found or the server said no, 2 wrong 
 		c.tailCommand(), c.statsCommand(), c.rewardsCommand(), c.balanceCommand(), c.ledgerCommand(), c.sendCommand(), c.resendCommand(),
 		c.pauseCommand(), c.resumeCommand(), c.freezeCommand(), c.thawCommand(), c.reprocessCommand(), c.voidCommand(), c.grantCommand(),
 		c.rotateCommand(), c.keysCommand(), c.networksCommand(), c.verifyCommand(), c.receiveCommand(), c.versionCommand(),
-		c.shadowCommand(),
+		c.shadowCommand(), c.reconcileCommand(), c.probeCommand(), c.backupCommand(), c.restoreCommand(), c.userCommand(),
+		c.alertsCommand(),
 	)
 	return root
 }

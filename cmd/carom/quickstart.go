@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,85 +16,117 @@ import (
 
 	"carom"
 	"carom/internal/api"
+	"carom/internal/network"
+	"carom/internal/route"
 
 	"github.com/spf13/cobra"
 )
 
-// defaultTemplate is the query that is entered at Monetag when the publisher has none: all of its macros, each by its own name.
-const defaultTemplate = "ymid={ymid}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&request_var={request_var}&telegram_id={telegram_id}" +
-	"&event_type={event_type}&reward_event_type={reward_event_type}&estimated_price={estimated_price}"
-
-// quickstart is what connects one Monetag app.
+// quickstart is what connects one app to one network.
 type quickstart struct {
+	network  *network.Profile
 	template string // the postback URL as it is at the network today; may be empty
 	backend  string // where events go
 	ymid     string // view, session or user
 	app      string
 	baseURL  string // of this server, as the network sees it
 	yes      bool
+
+	keyFile string // holds the network's key; "-" is the standard input
+	key     string // that the network signs with or sends
+	noKey   bool   // it has one, and the operator does not know it yet
 }
 
-// The names of what a quickstart makes in the app.
-const (
-	quickSource   = "monetag"
-	quickEndpoint = "backend"
-)
+// quickEndpoint is the name of the endpoint that a quickstart makes in the app. Its source has the name of the network.
+const quickEndpoint = "backend"
 
 func (c *cli) quickstartCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "quickstart NETWORK",
-		Short:   "Connect an app to a network in three questions",
-		Example: "  carom quickstart monetag",
-		Args:    cobra.NoArgs,
-	}
 	var q quickstart
-	monetag := &cobra.Command{
-		Use:   "monetag",
-		Short: "Connect a Monetag app: your postback URL today, your backend, what your ymid is",
-		Long: `Makes an app with a source for Monetag and an endpoint for your backend, prints the URL to enter at Monetag, sends a test
-postback through it and shows its story. What the flags do not say is asked.`,
+	var profiles string
+	cmd := &cobra.Command{
+		Use:   "quickstart NETWORK",
+		Short: "Connect an app to a network in three questions",
+		Long: `Makes an app with a source for the network (monetag, admob, unityads, …: ` + "`carom networks`" + ` lists them) and an endpoint for
+your backend, prints the URL to enter at the network, sends a test postback through it and shows its story. It asks for your
+postback URL today, your backend, what your ymid is, and for the network's key where there is one; with --yes nothing is
+asked, and what no flag says is as proposed.
+
+Some networks hand out their key only after they know your URL. Leave it away then: nothing is believed until you enter it
+with the same command and --key-file.`,
 		Example: `  carom quickstart monetag
   carom quickstart monetag --yes --app game --ymid user --backend http://127.0.0.1:3000/postback \
-    --template 'https://game.example.com/postback?uid={ymid}&event={event_type}'`,
-		Args: cobra.NoArgs,
-		RunE: run(func(ctx context.Context, _ []string) error { return c.quickstart(ctx, q) }),
+    --template 'https://game.example.com/postback?uid={ymid}&event={event_type}'
+  carom quickstart unityads --yes --app game --backend https://game.example.com/unity
+  carom quickstart unityads --yes --app game --key-file unity.key`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			list, err := c.profiles(profiles)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			return slices.Sorted(maps.Keys(list)), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: run(func(ctx context.Context, args []string) error {
+			list, err := c.profiles(profiles)
+			if err != nil {
+				return err
+			}
+			if q.network = list[args[0]]; q.network == nil {
+				return usagef("%q is not a network that carom knows: `carom networks` lists them", args[0])
+			}
+			return c.quickstart(ctx, &q)
+		}),
 	}
-	f := monetag.Flags()
-	f.StringVar(&q.template, "template", "", "your postback URL at Monetag today, with its macros")
+	f := cmd.Flags()
+	f.StringVar(&q.template, "template", "", "your postback URL at the network today, with its macros")
 	f.StringVar(&q.backend, "backend", "", "URL of your backend; it may be on this machine")
 	f.StringVar(&q.ymid, "ymid", "", "what your ymid is: view (unique for each showing), session or user")
 	f.StringVar(&q.app, "app", "app", "a name for the app")
 	f.StringVar(&q.baseURL, "base-url", "", "this server's URL as the network sees it")
+	f.StringVar(&q.keyFile, "key-file", "", "file with the key that the network signs with or sends; - is the standard input")
+	f.StringVar(&profiles, "profiles", "", profilesHelp)
 	f.BoolVar(&q.yes, "yes", false, "do not ask: what no flag says is as proposed")
-	cmd.AddCommand(monetag)
 	return cmd
 }
 
-func (c *cli) quickstart(ctx context.Context, q quickstart) error {
+// source is the name of the source that the quickstart makes.
+func (q *quickstart) source() string { return q.network.Name }
+
+func (c *cli) quickstart(ctx context.Context, q *quickstart) error {
 	cl, err := c.client()
 	if err != nil {
+		return err
+	}
+	if err := c.readKey(q); err != nil {
 		return err
 	}
 	have, err := cl.objects(ctx)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(have.Sources, func(s api.Source) bool { return s.App == q.app && s.Name == quickSource }) {
-		return &exitError{exitProblem, fmt.Errorf("the app %s has a source %s already: give another --app, or make a new URL for it with `carom rotate %s/%s`",
-			q.app, quickSource, q.app, quickSource)}
+	if i := slices.IndexFunc(have.Sources, func(s api.Source) bool { return s.App == q.app && s.Name == q.source() }); i >= 0 {
+		if q.key != "" && have.File == "" {
+			return c.enterKey(ctx, cl, q, have.Sources[i])
+		}
+		return &exitError{exitProblem, fmt.Errorf("the app %[1]s has a source %[2]s already: give another --app, or make a new URL for it with `carom rotate %[1]s/%[2]s`",
+			q.app, q.source())}
 	}
-	if err := c.askQuickstart(&q); err != nil {
+	if err := c.askQuickstart(q); err != nil {
 		return err
 	}
 	if err := q.check(); err != nil {
 		return err
 	}
-	yaml := q.yaml()
+	yaml, err := q.yaml()
+	if err != nil {
+		return err
+	}
+	shown := q.hide(yaml)
 	if have.File != "" {
-		_, _ = fmt.Fprint(c.out, yaml)
+		_, _ = fmt.Fprint(c.out, shown)
 		return &exitError{exitProblem, fmt.Errorf("the objects come from %s and are read-only here: add the lines above to it", have.File)}
 	}
-	_, _ = fmt.Fprintf(c.errOut, "\nThis is put in force:\n\n%s\n", indent(yaml))
+	_, _ = fmt.Fprintf(c.errOut, "\nThis is put in force:\n\n%s\n", indent(shown))
 	if !q.yes {
 		if err := c.confirm("Go on?"); err != nil {
 			return err
@@ -104,19 +136,57 @@ func (c *cli) quickstart(ctx context.Context, q quickstart) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(done.Made, func(m api.MadeSecret) bool { return m.Source == q.app+"/"+quickSource })
+	id := q.app + "/" + q.source()
+	i := slices.IndexFunc(done.Made, func(m api.MadeSecret) bool { return m.Source == id })
 	if i < 0 {
-		return fmt.Errorf("the server made no URL for the source: make one with `carom rotate %s/%s`", q.app, quickSource)
+		return fmt.Errorf("the server made no URL for the source: make one with `carom rotate %s`", id)
 	}
 	paste, err := q.paste(done.Made[i].URL)
 	if err != nil {
 		return err
 	}
-	return c.tryOut(ctx, cl, &q, paste)
+	c.showURL(q, paste)
+	return c.tryOut(ctx, cl, q, paste)
+}
+
+// readKey reads the network's key from its file.
+func (c *cli) readKey(q *quickstart) error {
+	if q.keyFile == "" {
+		return nil
+	}
+	if !q.network.NeedsNetworkSecret() {
+		return usagef("--key-file: %s has no key: leave it away", q.network.Title)
+	}
+	text, err := c.readFile(q.keyFile)
+	if err != nil {
+		return err
+	}
+	if q.key = strings.TrimSpace(string(text)); q.key == "" {
+		return usagef("--key-file %s is empty: write the key into it as the network shows it", q.keyFile)
+	}
+	return nil
+}
+
+// enterKey gives a source that is there the key that its network has handed out since.
+func (c *cli) enterKey(ctx context.Context, cl *client, q *quickstart, have api.Source) error {
+	q.ymid = have.YMID
+	var b strings.Builder
+	fmt.Fprintf(&b, "apps:\n  %s:\n    sources:\n", q.app)
+	q.writeSource(&b, have.Template)
+	if _, err := cl.apply(ctx, []byte(b.String()), false, false); err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(c.errOut, "The key is entered: from now on %s/%s verifies what %s signs with it.\n", q.app, q.source(), q.network.Title)
+	if len(have.Secrets) > 0 {
+		return nil // the secret in its URL is not known here, so no test gets through
+	}
+	q.template = have.Template
+	return c.tryOut(ctx, cl, q, strings.TrimSuffix(q.baseURL, "/")+"/in/"+q.app+"/"+q.source())
 }
 
 // askQuickstart asks for what the flags do not say.
 func (c *cli) askQuickstart(q *quickstart) error {
+	title, wantsYMID := q.network.Title, slices.Contains(q.network.Fields(), "ymid")
 	if q.yes {
 		if q.backend == "" {
 			q.backend = q.template
@@ -127,17 +197,21 @@ func (c *cli) askQuickstart(q *quickstart) error {
 		if q.backend == "" {
 			return usagef("--backend is missing: where shall events go?")
 		}
+		q.noKey = q.network.NeedsNetworkSecret() && q.key == ""
 		return nil
 	}
 	for _, question := range []struct {
 		text, absent, flag string
 		to                 *string
+		skip               bool
 	}{
-		{"Your postback URL at Monetag today, with its macros (empty if there is none):", "", "--template", &q.template},
-		{"The URL of your backend (empty: the one in that URL):", "", "--backend", &q.backend},
-		{"What is your ymid: view (unique for each showing), session or user? [view]", "view", "--ymid", &q.ymid},
+		{"Your postback URL at " + title + " today, with its macros (empty if there is none):", "", "--template", &q.template, q.network.Template == ""},
+		{"The URL of your backend (empty: the one in that URL):", "", "--backend", &q.backend, q.network.Template == ""},
+		{"The URL of your backend:", "", "--backend", &q.backend, q.network.Template != ""},
+		{"What is your ymid: view (unique for each showing), session or user? [view]", "view", "--ymid", &q.ymid, !wantsYMID},
+		{"The key that " + title + " gave you (empty: none yet):", "", "--key-file", &q.key, !q.network.NeedsNetworkSecret()},
 	} {
-		if *question.to != "" {
+		if question.skip || *question.to != "" {
 			continue
 		}
 		answer, err := c.ask(question.text, question.absent, question.flag+" and --yes")
@@ -149,6 +223,10 @@ func (c *cli) askQuickstart(q *quickstart) error {
 	if q.backend == "" {
 		q.backend = q.template
 	}
+	if q.ymid == "" {
+		q.ymid = string(carom.YMIDView)
+	}
+	q.noKey = q.network.NeedsNetworkSecret() && q.key == ""
 	return nil
 }
 
@@ -167,99 +245,58 @@ func (q *quickstart) check() error {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return usagef("the backend needs a URL such as http://127.0.0.1:3000/postback")
 	}
+	if q.template != "" && q.network.Template == "" {
+		return usagef("--template: %s has no macros, and adds its parameters by itself: leave it away", q.network.Title)
+	}
 	return nil
 }
 
-// yaml writes the objects file of the app.
-func (q *quickstart) yaml() string {
-	endpoint := q.endpointURL()
-	var b strings.Builder
-	fmt.Fprintf(&b, "apps:\n  %s:\n    sources:\n      %s:\n        profile: monetag\n        ymid: %s\n", q.app, quickSource, q.ymid)
-	if q.template != "" {
-		fmt.Fprintf(&b, "        template: %s\n", quoted("?"+q.sourceTemplate()))
+// showURL prints the URL, and what to do with it.
+func (c *cli) showURL(q *quickstart, paste string) {
+	title := q.network.Title
+	if q.network.Message != "" {
+		_, _ = fmt.Fprintf(c.errOut, "%s enters the URL for you. Send your contact there:\n\n%s\n", title,
+			indent(strings.ReplaceAll(q.network.Message, "{url}", paste)))
+	} else {
+		_, _ = fmt.Fprintf(c.errOut, "Enter this URL at %s as your postback URL. It is shown only now:\n\n  %s\n\n", title, paste)
 	}
-	fmt.Fprintf(&b, "    endpoints:\n      %s:\n        url: %s\n        filter:\n          values: [valued]\n", quickEndpoint, quoted(endpoint))
-	if isLocal(endpoint) {
-		b.WriteString("        allow_private: true\n")
-	}
-	return b.String()
-}
-
-// sourceTemplate is the query to enter at the network: the parameters of the publisher's template that a macro fills, and the
-// macros that it lacks, since carom needs them to tell events apart. Parameters with a text of their own belong to the
-// backend alone.
-func (q *quickstart) sourceTemplate() string {
-	_, query, _ := strings.Cut(braces(q.template), "?")
-	var params []string
-	taken := map[string]bool{}
-	for p := range strings.SplitSeq(query, "&") {
-		name, value, _ := strings.Cut(p, "=")
-		if strings.Contains(value, "{") {
-			params, taken[name] = append(params, p), true
-		}
-	}
-	for p := range strings.SplitSeq(defaultTemplate, "&") {
-		name, value, _ := strings.Cut(p, "=")
-		present := slices.ContainsFunc(params, func(p string) bool { return strings.HasSuffix(p, "="+value) })
-		for taken[name] && !present {
-			name = "carom_" + name
-		}
-		if !present {
-			params, taken[name] = append(params, name+"="+value), true
-		}
-	}
-	return strings.Join(params, "&")
-}
-
-// endpointURL is where events go: the backend with macros. A backend without any gets those that the publisher's template
-// has, so that it receives what it receives today.
-func (q *quickstart) endpointURL() string {
-	backend, template := braces(q.backend), braces(q.template)
-	if strings.Contains(backend, "{") {
-		return backend
-	}
-	_, query, _ := strings.Cut(template, "?")
-	if query == "" {
-		query = defaultTemplate
-	}
-	if strings.Contains(backend, "?") {
-		return backend + "&" + query
-	}
-	return backend + "?" + query
-}
-
-// paste is the URL to enter at the network, from the one that the server made.
-func (q *quickstart) paste(made string) (string, error) {
-	if !strings.Contains(made, "?") {
-		query := defaultTemplate
-		if q.template != "" {
-			query = q.sourceTemplate()
-		}
-		made += "?" + query
-	}
-	if q.baseURL == "" {
-		return made, nil
-	}
-	return rebase(made, q.baseURL)
-}
-
-// tryOut prints the URL, sends a test postback through it and shows what became of it.
-func (c *cli) tryOut(ctx context.Context, cl *client, q *quickstart, paste string) error {
-	_, _ = fmt.Fprintf(c.errOut, "Enter this URL at Monetag as your postback URL. It is shown only now:\n\n  %s\n\n", paste)
 	if strings.HasPrefix(paste, "/") {
 		_, _ = fmt.Fprintln(c.errOut, "Put this server's public address before it, such as https://carom.example.com; `carom serve --base-url` does so by itself.")
 	}
-	ymid := "test-" + strings.ToLower(rand.Text()[:8])
-	base, query, _ := strings.Cut(paste, "?")
-	_, _ = fmt.Fprintf(c.errOut, "Sending a test through it: a paid click with the ymid %s ...\n", ymid)
-	answer, err := c.knock(ctx, base+"?"+fill(query, newTestValues(ymid)))
+	if q.network.OwnID != "" {
+		_, _ = fmt.Fprintf(c.errOut, "In the app: %s\n", q.network.OwnID)
+	}
+	if q.noKey {
+		_, _ = fmt.Fprintf(c.errOut, "Nothing is believed until you enter the key that %s signs with:\n\n  carom quickstart %s --app %s --key-file FILE\n\n",
+			title, q.network.Name, q.app)
+	}
+}
+
+// tryOut sends a test postback through the URL and shows what became of it.
+func (c *cli) tryOut(ctx context.Context, cl *client, q *quickstart, paste string) error {
+	if q.noKey {
+		return nil
+	}
+	id := "test-" + strings.ToLower(rand.Text()[:8])
+	test, by, err := q.test(paste, id, c.now())
+	if errors.Is(err, carom.ErrInvalid) {
+		_, _ = fmt.Fprintf(c.errOut, "\nOnly %s itself can send what verifies here: have it send a test (%s), then: carom show --app %s\n",
+			q.network.Title, q.network.Docs, q.app)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(c.errOut, "Sending a test through it, as %s would: a paid event with the id %s ...\n", q.network.Title, id)
+	answer, err := c.knock(ctx, test.target, test.header)
 	if err != nil {
 		return fmt.Errorf("everything is set up, but the test could not be sent: %w", err)
 	}
 	if answer.Status != http.StatusOK {
-		return fmt.Errorf("everything is set up, but the test was answered %d %s: is %s this server?", answer.Status, plain(answer.Body), hostOf(base))
+		return fmt.Errorf("everything is set up, but the test was answered %d %s: is %s this server?", answer.Status, plain(answer.Body), hostOf(paste))
 	}
-	st, err := c.waitForStory(ctx, cl, q.app, ymid)
+	by.app, by.limit = q.app, 1
+	st, err := c.waitForStory(ctx, cl, by)
 	if err != nil {
 		return err
 	}
@@ -282,14 +319,66 @@ func (c *cli) tryOut(ctx context.Context, cl *client, q *quickstart, paste strin
 	return nil
 }
 
+// testPostback is one that the network could have sent.
+type testPostback struct {
+	target string
+	header http.Header
+}
+
+// test makes a test postback to the URL that the network calls, and says how its event is found.
+//
+// It returns carom.ErrInvalid when only the network itself can make one.
+func (q *quickstart) test(paste, id string, now time.Time) (testPostback, selector, error) {
+	base, query, _ := strings.Cut(paste, "?")
+	u, err := url.Parse(base)
+	if err != nil {
+		return testPostback{}, selector{}, usagef("the URL cannot be read: check --base-url")
+	}
+	s := carom.Source{App: q.app, Name: q.source(), YMID: carom.YMIDKind(q.ymid), Template: query}
+	if parts := strings.Split(strings.Trim(u.Path, "/"), "/"); len(parts) == 4 {
+		s.Secrets = []carom.SecretSum{{Sum: sha256.Sum256([]byte(parts[3]))}}
+	}
+	if q.key != "" {
+		s.NetworkSecrets = []carom.SigningSecret{{Key: carom.Masked(q.key)}}
+	}
+	var names route.Names
+	if query != "" && q.network.Template != "" {
+		if names, err = q.names(query); err != nil {
+			return testPostback{}, selector{}, err
+		}
+	}
+	public := u.Scheme + "://" + u.Host
+	if u.Host == "" {
+		public = "http://127.0.0.1"
+	}
+	b, err := q.network.Bind(s, names.Params, names.Static, public)
+	if err != nil {
+		return testPostback{}, selector{}, err
+	}
+	r, err := b.Sample(id, u.EscapedPath(), now)
+	if err != nil {
+		return testPostback{}, selector{}, err
+	}
+	by := selector{user: "1"}
+	if values, err := url.ParseQuery(r.RawQuery); err == nil {
+		switch {
+		case values.Get(b.Param("ymid")) != "":
+			by = selector{ymid: id}
+		case values.Get(b.Param("user_id")) != "":
+			by = selector{user: id}
+		}
+	}
+	return testPostback{base + "?" + r.RawQuery, r.Header}, by, nil
+}
+
 // waitForStory waits up to ten seconds for the test's event to have an attempt at each endpoint, and returns what there is.
-func (c *cli) waitForStory(ctx context.Context, cl *client, app, ymid string) (st api.Story, err error) {
+func (c *cli) waitForStory(ctx context.Context, cl *client, by selector) (st api.Story, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		list, err := cl.events(ctx, selector{app: app, ymid: ymid, limit: 1})
+		list, err := cl.events(ctx, by)
 		if err == nil && len(list.Events) == 1 {
 			st, err = cl.story(ctx, list.Events[0].ID)
 		}
@@ -312,48 +401,10 @@ func (c *cli) waitForStory(ctx context.Context, cl *client, app, ymid string) (s
 	}
 }
 
-// braces undoes the percent-encoding of a macro's braces, which address bars and panels like to add.
-func braces(template string) string {
-	return strings.NewReplacer("%7B", "{", "%7b", "{", "%7D", "}", "%7d", "}").Replace(strings.TrimSpace(template))
-}
-
-func withoutQuery(u string) string {
-	base, _, _ := strings.Cut(u, "?")
-	return base
-}
-
 func hostOf(u string) string {
 	p, err := url.Parse(withoutQuery(u))
 	if err != nil || p.Host == "" {
 		return "it"
 	}
 	return p.Host
-}
-
-// isLocal says whether a URL leads to this machine or a private network, which an endpoint must be allowed to.
-func isLocal(u string) bool {
-	p, err := url.Parse(withoutQuery(u))
-	if err != nil {
-		return false
-	}
-	host := p.Hostname()
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addr = addr.Unmap()
-		return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()
-	}
-	return host == "localhost" || !strings.Contains(host, ".") || strings.HasSuffix(host, ".local") || strings.HasSuffix(host, ".internal") ||
-		strings.HasSuffix(host, ".localhost")
-}
-
-// quoted writes text as a YAML scalar: a JSON string is one.
-func quoted(s string) string {
-	var b strings.Builder
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes
-	return strings.TrimSpace(b.String())
-}
-
-func indent(text string) string {
-	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
 }

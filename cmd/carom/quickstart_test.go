@@ -1,8 +1,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"carom/internal/caromtest"
+	"carom/internal/config"
+	"carom/internal/network"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -35,11 +41,11 @@ func TestQuickstartMakesObjects(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.q.app, tt.q.ymid = "shop", "view"
-			if got := tt.q.endpointURL(); got != tt.endpoint {
-				t.Errorf("endpoint %s\nwant     %s", got, tt.endpoint)
+			tt.q.app, tt.q.ymid, tt.q.network = "shop", "view", profile(t, "monetag")
+			if got, err := tt.q.endpointURL(); err != nil || got != tt.endpoint {
+				t.Errorf("endpoint %s, %v\nwant     %s", got, err, tt.endpoint)
 			}
-			yaml := tt.q.yaml()
+			yaml := yamlOf(t, &tt.q)
 			if tt.source != "" && !strings.Contains(yaml, `template: "?`+tt.source+`"`) {
 				t.Errorf("the template is not %s in:\n%s", tt.source, yaml)
 			}
@@ -51,6 +57,25 @@ func TestQuickstartMakesObjects(t *testing.T) {
 			}
 		})
 	}
+}
+
+// profile is one of the networks that carom knows.
+func profile(t *testing.T, name string) *network.Profile {
+	t.Helper()
+	profiles, err := network.Profiles()
+	if err != nil || profiles[name] == nil {
+		t.Fatalf("profile %s: %v", name, err)
+	}
+	return profiles[name]
+}
+
+func yamlOf(t *testing.T, q *quickstart) string {
+	t.Helper()
+	yaml, err := q.yaml()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return yaml
 }
 
 func TestIsLocal(t *testing.T) {
@@ -115,4 +140,75 @@ func TestQuickstart(t *testing.T) {
 			t.Errorf("code %d: %s", r.code, r.errOut)
 		}
 	})
+}
+
+// Every network that carom knows is connected by one command, tried out as the network would call, and its event reaches the
+// backend; where only the network can sign, that is said.
+func TestQuickstartOfEveryNetwork(t *testing.T) {
+	endpoint := caromtest.NewEndpoint(t)
+	server := caromtest.Start(t, caromtest.Options{Config: func(c *config.Config) { c.BaseURL = "https://carom.example.com" }})
+	profiles, err := network.Profiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "network.key")
+	if err := os.WriteFile(key, []byte("what-the-network-shows-12\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, p := range profiles {
+		t.Run(name, func(t *testing.T) {
+			args := []string{"quickstart", name, "--yes", "--app", name, "--backend", endpoint.URL + "/" + name, "--data", server.Data}
+			if p.NeedsNetworkSecret() {
+				args = append(args, "--key-file", key)
+			}
+			r := carom1(t, "", args...)
+			if r.code != exitOK {
+				t.Fatalf("code %d\n%s%s", r.code, r.out, r.errOut)
+			}
+			if strings.Contains(r.out+r.errOut, "what-the-network-shows") {
+				t.Errorf("the key is shown:\n%s", r.errOut)
+			}
+			if name == "admob" || name == "standardwebhooks" {
+				if !strings.Contains(r.errOut, "itself can send what verifies here") {
+					t.Errorf("it does not say that only the network can test:\n%s", r.errOut)
+				}
+				return
+			}
+			if !strings.Contains(r.errOut, "It works") || len(endpoint.Sent("/"+name)) != 1 {
+				t.Errorf("the test did not reach the backend:\n%s%s", r.out, r.errOut)
+			}
+			if sent := endpoint.Sent("/" + name); len(sent) == 1 && p.Template == "" && !strings.Contains(sent[0].Query, "test-") {
+				t.Errorf("the backend got %q, without the id", sent[0].Query)
+			}
+		})
+	}
+	t.Run("the key comes later", func(t *testing.T) {
+		args := []string{"quickstart", "unityads", "--yes", "--app", "later", "--data", server.Data}
+		r := carom1(t, "", append(args, "--backend", endpoint.URL+"/later")...)
+		if r.code != exitOK || !strings.Contains(r.errOut, "carom quickstart unityads --app later --key-file") || strings.Contains(r.errOut, "It works") {
+			t.Fatalf("code %d\n%s%s", r.code, r.out, r.errOut)
+		}
+		r = carom1(t, "", append(args, "--key-file", key)...)
+		if r.code != exitOK || !strings.Contains(r.errOut, "The key is entered") || !strings.Contains(r.errOut, "It works") || len(endpoint.Sent("/later")) != 1 {
+			t.Errorf("code %d\n%s%s", r.code, r.out, r.errOut)
+		}
+	})
+	t.Run("today's URL", func(t *testing.T) {
+		r := carom1(t, "", "quickstart", "levelplay", "--yes", "--app", "today", "--key-file", key, "--data", server.Data,
+			"--template", endpoint.URL+"/today?who=[USER_ID]&coins=[REWARDS]&id=[EVENT_ID]&k=abc")
+		sent := endpoint.Sent("/today")
+		if r.code != exitOK || len(sent) != 1 || !strings.HasPrefix(sent[0].Query, "who=test-") || !strings.Contains(sent[0].Query, "&coins=1&id=test-") || !strings.HasSuffix(sent[0].Query, "&k=abc") {
+			t.Errorf("code %d, sent %+v\n%s%s", r.code, sent, r.out, r.errOut)
+		}
+	})
+	for _, tt := range []struct{ args, says string }{
+		{"nothing --yes", "carom networks"},
+		{"unityads --yes --backend http://127.0.0.1/x --template http://127.0.0.1/x?a={b}", "has no macros"},
+		{"monetag --yes --backend http://127.0.0.1/x --key-file " + key, "has no key"},
+		{"unityads --yes --backend http://127.0.0.1/x --key-file /nowhere", "/nowhere"},
+	} {
+		if r := carom1(t, "", append(append([]string{"quickstart"}, strings.Fields(tt.args)...), "--data", server.Data)...); r.code != exitUsage || !strings.Contains(r.errOut, tt.says) {
+			t.Errorf("%s: code %d, %q is missing in: %s", tt.args, r.code, tt.says, r.errOut)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -68,7 +69,7 @@ func (c *cli) send(ctx context.Context, f sendFlags, args []string) error {
 			return err
 		}
 	}
-	answer, err := c.knock(ctx, base+"?"+query)
+	answer, err := c.knock(ctx, base+"?"+query, nil)
 	if err != nil {
 		return err
 	}
@@ -91,23 +92,23 @@ type doorAnswer struct {
 
 // knock sends one GET to the door. A target without a host, or one that cannot be reached from here, is tried through the
 // local socket when the server is this machine's: behind a proxy, its public name may lead nowhere from the inside.
-func (c *cli) knock(ctx context.Context, target string) (doorAnswer, error) {
+func (c *cli) knock(ctx context.Context, target string, header http.Header) (doorAnswer, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return doorAnswer{}, usagef("the URL to send to cannot be read: check --url and --base-url")
 	}
 	where := u.Scheme + "://" + u.Host
 	if u.Host != "" {
-		answer, err := get(ctx, &http.Client{Timeout: 10 * time.Second}, target)
+		answer, err := get(ctx, &http.Client{Timeout: 10 * time.Second}, target, header)
 		if err == nil || c.server != "" {
 			return answer, unreachable(err, where, "check --base-url, and that the server listens there")
 		}
 	} else if c.server != "" {
-		answer, err := get(ctx, &http.Client{Timeout: 10 * time.Second}, strings.TrimSuffix(c.server, "/")+target)
+		answer, err := get(ctx, &http.Client{Timeout: 10 * time.Second}, strings.TrimSuffix(c.server, "/")+target, header)
 		return answer, unreachable(err, c.server, "give --base-url")
 	}
 	local := localClient(c.data)
-	answer, err := get(ctx, local.http, local.base+u.RequestURI())
+	answer, err := get(ctx, local.http, local.base+u.RequestURI(), header)
 	return answer, unreachable(err, local.where, local.fix)
 }
 
@@ -118,11 +119,12 @@ func unreachable(err error, where, fix string) error {
 	return &unreachableError{where: where, fix: fix, err: err}
 }
 
-func get(ctx context.Context, client *http.Client, target string) (doorAnswer, error) {
+func get(ctx context.Context, client *http.Client, target string, header http.Header) (doorAnswer, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return doorAnswer{}, errors.New("the URL cannot be read") // the error would show the secret
 	}
+	maps.Copy(req.Header, header)
 	resp, err := client.Do(req)
 	if err != nil {
 		return doorAnswer{}, rootCause(err)

@@ -17,9 +17,14 @@ func (c *cli) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Long: `Runs the server until it is interrupted, then stops cleanly. Each flag is also an environment variable and a key of the
-settings file; "carom check" prints what is in force and where it comes from.`,
+settings file; "carom check" prints what is in force and where it comes from.
+
+With --domain it obtains and renews its own certificates and speaks HTTPS. With --takeover it takes the place of the server that
+runs on the same data folder, without refusing a connection.`,
 		Example: `  carom serve
   carom serve --data /var/lib/carom --listen :8080 --base-url https://carom.example.com
+  carom serve --data /var/lib/carom --domain carom.example.com
+  carom serve --data /var/lib/carom --domain carom.example.com --takeover
   carom serve --config carom.yaml --private-listen 127.0.0.1:9090`,
 		Args: cobra.NoArgs,
 	}

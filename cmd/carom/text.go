@@ -272,6 +272,9 @@ func writeStatus(w io.Writer, st *api.Status) {
 			rows = append(rows, []string{"  since", it.Since.UTC().Format("2006-01-02 15:04 UTC")})
 		}
 		rows = append(rows, []string{"  fault", fault(it.Fault)}, []string{"  next", it.Next})
+		if it.Runbook != "" {
+			rows = append(rows, []string{"  more", it.Runbook})
+		}
 		table(w, rows)
 	}
 }

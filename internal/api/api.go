@@ -9,6 +9,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -51,6 +52,11 @@ type Store interface {
 	Balances(ctx context.Context, app, user string) ([]carom.Balance, error)
 	// CheckLedger reads the whole ledger and says where it does not agree with itself.
 	CheckLedger(ctx context.Context) (carom.LedgerReport, error)
+	// Person returns everything that is kept about a user of an app, who may be unknown.
+	Person(ctx context.Context, app, user string) (*carom.Person, error)
+	// Erase removes a user. After an error, it can be asked for again.
+	Erase(ctx context.Context, app, user string) (carom.Erased, error)
+	Books
 }
 
 // Door is what the API asks of the door: what a person does by hand becomes events there. An error of Void and Reprocess
@@ -125,6 +131,14 @@ type Options struct {
 	Profiles map[string]*network.Profile
 	// Shadow reports what comparing a source with today's receiver has found; nil: there are no reports.
 	Shadow func(ctx context.Context, app, source string, since time.Time) (carom.ShadowReport, error)
+	// Backup writes a backup of the data folder.
+	Backup func(ctx context.Context, w io.Writer) error
+	// Machine says how the machine stands, Certificates what networks are shown, PublicURL where they reach this server as
+	// configured, and Alerts who was told of what: the status judges them. What is nil or empty is not judged.
+	Machine      func() Machine
+	Certificates func() []Certificate
+	PublicURL    string
+	Alerts       Alerts
 	// Log gets errors that no caller can see, and a line for everything that is changed by hand; nothing is logged when nil.
 	Log *slog.Logger
 	// Done, when closed, ends requests that would go on for ever (the tail), so that the server can stop.
@@ -134,12 +148,22 @@ type Options struct {
 // service holds what the handlers share. change orders the requests that read the objects, alter them and apply them.
 type service struct {
 	Options
-	change sync.Mutex
+	change  sync.Mutex
+	started time.Time
+
+	weekMu sync.Mutex      // guards weeks
+	weeks  map[string]week // by the app that a caller is limited to; "": all
+}
+
+// Handler is the handler of everything under /v1.
+type Handler struct {
+	http.Handler
+	s *service
 }
 
 // New makes the handler of everything under /v1. It starts nothing. Every request needs a key, except those that [Local]
 // marks and those for the OpenAPI document.
-func New(o Options) http.Handler {
+func New(o Options) *Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -149,7 +173,8 @@ func New(o Options) http.Handler {
 	if o.SourceURL == nil {
 		o.SourceURL = func(s carom.Source, secret string) string { return "/in/" + s.App + "/" + s.Name + "/" + secret }
 	}
-	return routes(&service{Options: o})
+	s := &service{Options: o, started: o.Now()}
+	return &Handler{routes(s), s}
 }
 
 // now is the present moment in UTC.

@@ -63,6 +63,10 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"POST /v1/rewards/grant", `{"app":"shop","user":"u1","currency":"coins","amount":"5","key":"k","why":"w"}`, 200, []string{`"amount":"5"`, `"event":"evt_`}},
 		{"POST /v1/reprocess", `{"filter":{"app":"shop","kind":"held"},"why":"w"}`, 200, []string{`"items":[]`, `"reprocessed":0`}},
 		{"POST /v1/resend", `{"filter":{"app":"shop"},"why":"w"}`, 200, []string{string(deliveryID(1, 0)), `"state":"dead","deliveries":1`}},
+		{"GET /v1/users/export?app=shop&user=u1", "", 200, []string{`"user":"u1"`, `"rewards":[{`, `"events":[{`, `"refused":[]`}},
+		{"POST /v1/users/erase", `{"app":"shop","user":"u1","why":"w"}`, 200, []string{`"as":"erased-1"`, `"rewards":4`}},
+		{"POST /v1/users/erase?dry_run=true", `{"app":"shop","user":"u1","why":"w"}`, 200, []string{`"dry_run":true`, `"waiting":`}},
+		{"POST /v1/backup", "", 200, []string{"a backup"}},
 		{"GET /v1/keys", "", 200, []string{`"id":"key_read"`}},
 		{"POST /v1/keys", `{"name":"ci","scope":"read"}`, 201, []string{`"key":"carom_`}},
 		{"DELETE /v1/keys/key_read", "", 204, nil},
@@ -126,6 +130,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"POST /v1/reprocess", `{"filter":{"app":"shop","kind":"held"},"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
 		{"POST /v1/reprocess", `{"ids":["` + shop + `"],"why":"w"}`, map[string]int{"game-admin": 404, "admin": 200}},
 		{"POST /v1/resend", `{"filter":{"app":"shop"},"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
+		{"GET /v1/users/export?user=u1", "", map[string]int{"none": 401, "events": 403, "read": 422, "game-read": 200}},
+		{"GET /v1/users/export?app=shop&user=u1", "", map[string]int{"read": 200, "game-read": 404}},
+		{"POST /v1/users/erase", `{"app":"shop","user":"u1","why":"w"}`, map[string]int{"none": 401, "read": 403, "game-admin": 404, "admin": 200}},
+		{"POST /v1/backup", "", map[string]int{"none": 401, "read": 403, "game-admin": 403, "admin": 200}},
 		{"POST /v1/sources/shop/monetag/freeze", `{"why":"w"}`, map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
 		{"POST /v1/sources/game/monetag/thaw", `{"why":"w"}`, map[string]int{"game-admin": 200}},
 	}
@@ -455,7 +463,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 	}
-	if !ids["report-events"] || !ids["open-view"] || len(ids) != 36 {
+	if !ids["report-events"] || !ids["open-view"] || len(ids) != 46 {
 		t.Errorf("%d operations: %v", len(ids), ids)
 	}
 	if schemas["ErrorModel"] != nil || schemas["Problem"] == nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -94,6 +95,14 @@ func (s *fakeStore) Balances(context.Context, string, string) ([]carom.Balance, 
 }
 
 func (s *fakeStore) CheckLedger(context.Context) (carom.LedgerReport, error) { return s.report, s.err }
+
+func (s *fakeStore) Person(_ context.Context, app, user string) (*carom.Person, error) {
+	return &carom.Person{App: app, User: user, Rewards: s.rewards, Stories: s.stories}, s.err
+}
+
+func (s *fakeStore) Erase(context.Context, string, string) (carom.Erased, error) {
+	return carom.Erased{As: "erased-1", Rewards: len(s.rewards)}, s.err
+}
 
 func (s *fakeStore) Trouble() carom.Trouble { return s.trouble }
 
@@ -298,6 +307,10 @@ func newWorld() *world {
 	w.handler = New(Options{
 		Log:   slog.New(slog.NewTextHandler(w.log, nil)),
 		Store: w.store, Door: w.door, Lanes: w.lanes, Objects: w.objects, Version: "v1.2.3", Now: noon, Done: w.done,
+		Backup: func(_ context.Context, w io.Writer) error {
+			_, err := io.WriteString(w, "a backup")
+			return err
+		},
 		SourceURL: func(s carom.Source, secret string) string {
 			return "https://carom.example/in/" + s.App + "/" + s.Name + "/" + secret
 		},

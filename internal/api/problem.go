@@ -31,7 +31,7 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType makes JSON into problem JSON.
 func (p *Problem) ContentType(ct string) string {
-	if ct == "application/json" {
+	if ct == "application/json" || ct == csvType {
 		return "application/problem+json"
 	}
 	return ct

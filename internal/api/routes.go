@@ -33,13 +33,13 @@ func routes(s *service) http.Handler {
 				},
 			},
 		},
-		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat, csvType: csvFormat()},
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{asProblem},
 	}
 	a := humago.New(mux, config)
-	a.UseMiddleware(s.authorize)
+	a.UseMiddleware(s.authorize, onlyTables)
 
 	add(s, a, "GET /v1/events", "list-events", "List events, newest first", s.listEvents)
 	add(s, a, "GET /v1/events/{event_id}", "get-event", "Get the whole story of an event", s.getEvent)
@@ -61,6 +61,8 @@ func routes(s *service) http.Handler {
 	add(s, a, "GET /v1/tail", "tail-events", "Follow events as they are accepted, as server-sent events", s.tail)
 	add(s, a, "GET /v1/stats", "get-stats", "Count postbacks and deliveries", s.getStats)
 	add(s, a, "GET /v1/status", "get-status", "Is money being lost, since when, whose fault, what next", s.getStatus)
+	add(s, a, "GET /v1/alerts", "list-alerts", "List the alerts that are open and the newest that ended", s.listAlerts)
+	add(s, a, "POST /v1/alerts/test", "test-alerts", "Send a test through every channel of alerts", s.testAlerts)
 	add(s, a, "GET /v1/objects", "list-objects", "List what is configured, without secrets", s.listObjects)
 	add(s, a, "POST /v1/apply", "apply-objects", "Apply an objects file", s.apply)
 	add(s, a, "GET /v1/endpoints", "list-endpoints", "List endpoints with their lanes and backlogs", s.listEndpoints)
@@ -70,12 +72,21 @@ func routes(s *service) http.Handler {
 	add(s, a, "POST /v1/sources/{app}/{name}/freeze", "freeze-source", "Freeze a source: events are kept, and wait for your release", s.freezeSource)
 	add(s, a, "POST /v1/sources/{app}/{name}/thaw", "thaw-source", "Let a frozen source go on; what was held stays held", s.thawSource)
 	add(s, a, "GET /v1/sources/{app}/{name}/shadow", "get-shadow", "Say where a source in shadow and today's receiver differ", s.getShadow)
+	add(s, a, "GET /v1/reconcile", "get-reconcile", "Report by app, network, source, zone and day", s.getReconcile)
+	add(s, a, "GET /v1/reconcile/comparison", "compare-statements", "Explain where a network's statements and carom's counts differ", s.compareStatements)
+	add(s, a, "GET /v1/reconcile/statements", "list-statements", "List the statements of networks, newest first", s.listStatements)
+	add(s, a, "POST /v1/reconcile/statements", "import-statement", "Import a network's file of statistics", s.importStatement)
+	add(s, a, "GET /v1/reconcile/statements/{id}", "get-statement", "Get a statement with its rows", s.getStatement)
 	add(s, a, "GET /v1/keys", "list-keys", "List API keys", s.listKeys)
 	add(s, a, "POST /v1/keys", "create-key", "Make an API key", s.createKey)
 	add(s, a, "DELETE /v1/keys/{id}", "delete-key", "Delete an API key", s.deleteKey)
+	add(s, a, "GET /v1/users/export", "export-user", "Get everything that is kept about a user", s.exportUser)
+	add(s, a, "POST /v1/users/erase", "erase-user", "Erase a user: ledger lines stay, the person goes", s.eraseUser)
+	add(s, a, "POST /v1/backup", "make-backup", "Make a backup of the data folder while it is in use", s.backup)
 	add(s, a, "GET /v1/version", "get-version", "Get the version of the server", s.getVersion)
 	describeReport(a)
 	describeViews(a)
+	describeTables(a)
 
 	tidy(a.OpenAPI())
 	serveDocument(mux, a.OpenAPI())
@@ -96,6 +107,11 @@ func add[I, O any](s *service, a huma.API, route, id, summary string, handle fun
 	switch {
 	case id == "create-key":
 		op.DefaultStatus = http.StatusCreated
+	case id == "make-backup":
+		op.Responses["200"] = &huma.Response{
+			Description: "A backup, see `carom restore`: a tar archive compressed with zstd. One without its manifest at the end was cut off",
+			Content:     map[string]*huma.MediaType{"application/zstd": {Schema: &huma.Schema{Type: "string", Format: "binary"}}},
+		}
 	case id == "tail-events":
 		op.Responses["200"] = &huma.Response{
 			Description: "One server-sent event named `event` for each event, its data as in get-event; `skipped` when some are left out",

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func TestShadowReport(t *testing.T) {
 	}
 	ask := func(path, key string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
-		h := New(o)
+		var h http.Handler = New(o)
 		if key == "" {
 			h = Local(h)
 		} else {

@@ -22,16 +22,19 @@ func (s *service) getStatus(ctx context.Context, _ *struct{}) (*statusOut, error
 // facts gathers what the status is judged from, as far as the caller may see it.
 func (s *service) facts(ctx context.Context) (*facts, error) {
 	c, now := callerOf(ctx), s.now()
-	f := &facts{Now: now, Objects: visible(c, s.Objects.Objects()), Lanes: s.Lanes.Lanes(), Trouble: s.Store.Trouble()}
+	f := &facts{Now: now, Started: s.started, Objects: visible(c, s.Objects.Objects()), Lanes: s.Lanes.Lanes(), Trouble: s.Store.Trouble()}
+	if c.app == "" {
+		s.machineFacts(f)
+	}
 	var err error
 	if f.Backlogs, err = s.Store.Backlogs(ctx); err != nil {
 		return nil, err
 	}
-	received := carom.CountFilter{From: now.Add(-time.Hour), App: c.app, GroupBy: []string{"app", "source", "outcome"}}
+	received := carom.CountFilter{From: now.Add(-time.Hour), App: c.app, GroupBy: []string{"minute", "app", "source", "outcome"}}
 	if f.Hour, err = s.Store.Counts(ctx, received); err != nil {
 		return nil, err
 	}
-	received.Rewards = true
+	received.Rewards, received.GroupBy = true, []string{"app", "source", "outcome"}
 	if f.RewardHour, err = s.Store.Counts(ctx, received); err != nil {
 		return nil, err
 	}
@@ -51,13 +54,28 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 	if f.EndedDay, err = s.Store.DeliveryCounts(ctx, ended); err != nil {
 		return nil, err
 	}
-	if err := s.heard(ctx, f); err != nil {
+	if err := s.rhythms(ctx, c.app, f); err != nil {
 		return nil, err
 	}
 	if err := s.waiting(ctx, f); err != nil {
 		return nil, err
 	}
 	return f, s.refusedDetails(ctx, f)
+}
+
+// machineFacts adds what concerns the whole server: a caller who sees one app is not told.
+func (s *service) machineFacts(f *facts) {
+	f.PublicURL = s.PublicURL
+	f.ClockStep = f.Now.Round(0).Sub(s.started.Round(0)) - f.Now.Sub(s.started) // Round takes the monotonic reading away
+	if s.Machine != nil {
+		f.Machine = s.Machine()
+	}
+	if s.Certificates != nil {
+		f.Certificates = s.Certificates()
+	}
+	if s.Alerts != nil {
+		f.Channels = s.Alerts.Alerts().Channels
+	}
 }
 
 // waiting counts what waits at the sources that are frozen or held something today. It looks at the newest events of each
@@ -75,31 +93,6 @@ func (s *service) waiting(ctx context.Context, f *facts) error {
 			return err
 		}
 		f.Waiting[src.ID()] = n
-	}
-	return nil
-}
-
-// heard finds the sources that received anything. The week is read only when the day leaves a source in doubt.
-func (s *service) heard(ctx context.Context, f *facts) error {
-	f.Heard = make(map[string]bool, len(f.Objects.Sources))
-	hear := func(counts []carom.Count) {
-		for _, c := range counts {
-			if !strings.HasPrefix(c.Outcome, carom.OutcomeUnverified) && c.N > 0 {
-				f.Heard[c.App+"/"+c.Source] = true
-			}
-		}
-	}
-	hear(f.Day)
-	for i := range f.Objects.Sources {
-		if src := &f.Objects.Sources[i]; !f.Heard[src.ID()] {
-			week, err := s.Store.Counts(ctx, carom.CountFilter{
-				From: f.Now.Add(-7 * 24 * time.Hour), App: src.App, Source: src.Name, GroupBy: []string{"app", "source", "outcome"},
-			})
-			if err != nil {
-				return err
-			}
-			hear(week)
-		}
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func uncountedItems(f *facts, src *carom.Source) []Item {
 		return nil
 	}
 	it := Item{
-		Severity: Note, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
+		Kind: KindRewardsUncounted, Severity: Note, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
 		What: "the network pays for events that no rule counts, so nobody is rewarded for them",
 		Next: "nothing, if the filters of your rules mean it so; else: carom show --app " + src.App + " --source " + src.Name,
 	}
@@ -61,7 +61,7 @@ func declinedItems(f *facts, src *carom.Source) []Item {
 			continue
 		}
 		items = append(items, Item{
-			Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
+			Kind: KindRewardsDeclined, Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
 			What: "rewards are declined (" + string(d.reason) + ", by " + strings.Join(rulesOf(f, src, prefix), ", ") + "): " + d.what,
 			Next: d.fix + "; see them: carom show --app " + src.App + " --source " + src.Name,
 		})

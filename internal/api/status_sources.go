@@ -46,7 +46,7 @@ func sourceItems(f *facts, src carom.Source) []Item {
 
 	if p := count(f, &src, carom.OutcomeDuplicateLate); p.day > 0 && src.YMID == carom.YMIDView {
 		it := Item{
-			Severity: Attention, Subject: subject, Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
+			Kind: KindYMIDsRepeated, Severity: Attention, Subject: subject, Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
 			What: "ymids repeat: this source says `ymid: view`, one id for each view, but equal ones come again more than an hour " +
 				"later and are taken for duplicates",
 			Next: "if your ymid is the user's id, set `ymid: user` for the source in your objects file, then: carom apply -f carom.yaml",
@@ -58,7 +58,7 @@ func sourceItems(f *facts, src carom.Source) []Item {
 	}
 	if p := count(f, &src, carom.OutcomeConflict); p.day > 0 {
 		items = append(items, Item{
-			Severity: Attention, Subject: subject, Since: p.since, Fault: Network, HowMuch: p.howMuch(),
+			Kind: KindCopiesConflict, Severity: Attention, Subject: subject, Since: p.since, Fault: Network, HowMuch: p.howMuch(),
 			What: "copies of an event disagree with the first one in amount or user; the first one counts",
 			Next: "carom stats --by source,outcome" + at + "; if they are different views, your ymid is not unique: set `ymid: session` or `ymid: user`",
 		})
@@ -73,11 +73,11 @@ func sourceItems(f *facts, src carom.Source) []Item {
 func heldItems(f *facts, src *carom.Source) []Item {
 	p := count(f, src, carom.OutcomeHeld)
 	n, known := f.Waiting[src.ID()]
-	it := Item{Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: atLeast(n.frozen, n.more) + " waiting"}
+	it := Item{Kind: KindSourceFrozen, Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: atLeast(n.frozen, n.more) + " waiting"}
 	var items []Item
 	switch {
 	case src.Mode == carom.SourceShadow:
-		it.Severity, it.HowMuch = Note, p.howMuch()
+		it.Kind, it.Severity, it.HowMuch = KindSourceShadow, Note, p.howMuch()
 		it.What, it.Next = "it is in shadow: its events are judged and recorded, and nothing is granted or sent", "nothing, while you compare"
 		return []Item{it}
 	case src.Mode == carom.SourceFrozen:
@@ -85,6 +85,7 @@ func heldItems(f *facts, src *carom.Source) []Item {
 		it.Next = "when the cause is mended: carom thaw " + src.ID() + " --why REASON; then: " + releaseFrozen(src.App, src.Name)
 		items = append(items, it)
 	case n.frozen > 0:
+		it.Kind = KindEventsHeld
 		it.What = "events that came while it was frozen are still held: nothing was granted or sent for them"
 		it.Next = releaseFrozen(src.App, src.Name)
 		items = append(items, it)
@@ -92,7 +93,7 @@ func heldItems(f *facts, src *carom.Source) []Item {
 	if n.other > 0 || !known && p.day > 0 && src.Mode == carom.SourceLive {
 		at := " --app " + src.App + " --source " + src.Name
 		items = append(items, Item{
-			Severity: Attention, Subject: it.Subject, Since: p.since, Fault: Network, HowMuch: p.howMuch(),
+			Kind: KindEventsHeld, Severity: Attention, Subject: it.Subject, Since: p.since, Fault: Network, HowMuch: p.howMuch(),
 			What: "events are held: their value is a word that nobody has met, so they are kept and owed to nobody",
 			Next: "see the word: carom show" + at + "; then say what it counts as: carom reprocess" + at + " --kind held --as valued --why REASON",
 		})
@@ -117,7 +118,7 @@ func unmatchedItems(f *facts, src *carom.Source) []Item {
 		return nil
 	}
 	it := Item{
-		Severity: Note, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
+		Kind: KindEventsUnmatched, Severity: Note, Subject: "source " + src.ID(), Since: p.since, Fault: Configuration, HowMuch: p.howMuch(),
 		What: "some events match no endpoint: they are kept and sent to nobody",
 		Next: "nothing, if the filters of your endpoints mean it so; else: carom show --app " + src.App + " --source " + src.Name,
 	}
@@ -132,7 +133,7 @@ func unmatchedItems(f *facts, src *carom.Source) []Item {
 	return []Item{it}
 }
 
-// silenceItems tells of a source that hears nothing it can believe.
+// silenceItems tells of a source that hears nothing it can believe, or nothing any more.
 func silenceItems(f *facts, src *carom.Source) []Item {
 	subject := "source " + src.ID()
 	at := " --app " + src.App + " --source " + src.Name
@@ -144,20 +145,23 @@ func silenceItems(f *facts, src *carom.Source) []Item {
 	switch {
 	case wrong.hour > 0 && accepted.hour+unmatched.hour+held.hour == 0:
 		items = append(items, Item{
-			Severity: Attention, Subject: subject, Since: wrong.since, Fault: Configuration, HowMuch: wrong.howMuch(),
+			Kind: KindWrongSecrets, Severity: Attention, Subject: subject, Since: wrong.since, Fault: Configuration, HowMuch: wrong.howMuch(),
 			What: "postbacks come with a wrong secret, and none with the right one: the URL at the network is not this source's",
 			Next: "carom show --unverified" + at + "; if they are the network's, make a new URL and enter it there: carom rotate " + src.ID(),
 		})
 	case wrong.hour >= floodPerHour:
 		items = append(items, Item{
-			Severity: Attention, Subject: subject, Since: wrong.since, Fault: Network, HowMuch: wrong.howMuch(),
+			Kind: KindWrongSecrets, Severity: Attention, Subject: subject, Since: wrong.since, Fault: Network, HowMuch: wrong.howMuch(),
 			What: "many postbacks come with a wrong secret: somebody guesses, or an old URL is still entered somewhere",
 			Next: "carom show --unverified" + at,
 		})
 	}
+	if wrong.hour == 0 {
+		items = append(items, silentItems(f, src)...)
+	}
 	if wrong.day == 0 && !f.Heard[src.ID()] {
 		it := Item{
-			Severity: Attention, Subject: subject, Fault: Configuration,
+			Kind: KindSourceUnheard, Severity: Attention, Subject: subject, Fault: Configuration,
 			What: "nothing was received in the last seven days",
 			Next: "enter its URL at the network; if the URL is lost, make a new one: carom rotate " + src.ID(),
 		}
@@ -178,10 +182,13 @@ func refusedItems(f *facts, src *carom.Source) []Item {
 			continue
 		}
 		it := Item{
-			Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: r.fault, HowMuch: p.howMuch(),
+			Kind: KindSourceRefusing, Severity: Attention, Subject: "source " + src.ID(), Since: p.since, Fault: r.fault, HowMuch: p.howMuch(),
 			What: "postbacks are refused: " + r.what,
 			Next: r.next + "; see them: carom show --refused --app " + src.App + " --source " + src.Name + "; once that is corrected, count them: " +
 				"carom reprocess --app " + src.App + " --source " + src.Name + " --kind refused --reason " + string(r.reason) + " --why REASON",
+		}
+		if r.reason == carom.ReasonLiteralMacro {
+			it.Kind = KindLiteralMacros
 		}
 		if detail := f.RefusedDetails[src.ID()+" "+string(r.reason)]; detail != "" {
 			it.What += " (" + strings.TrimSuffix(detail, ".") + ")"
@@ -243,7 +250,7 @@ func checkUnknownSenders(f *facts) []Item {
 		return nil
 	}
 	it := Item{
-		Severity: Note, Subject: "server", Since: first(f.Day, keep), Fault: Network,
+		Kind: KindUnknownSenders, Severity: Note, Subject: "server", Since: first(f.Day, keep), Fault: Network,
 		What:    "postbacks come to an app or a source that does not exist",
 		HowMuch: fmt.Sprintf("%d in the last hour", n), Next: "carom show --unverified",
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,8 +191,8 @@ func TestJudge(t *testing.T) {
 				}
 			}
 			for _, it := range st.Items {
-				if it.What == "" || it.Next == "" {
-					t.Errorf("an item without what or next: %+v", it)
+				if it.What == "" || it.Next == "" || !slices.Contains(Kinds(), it.Kind) || it.Runbook == "" {
+					t.Errorf("an item without kind, what, next or runbook: %+v", it)
 				}
 			}
 		})

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,7 +39,9 @@ func TestMain(m *testing.M) {
 			c, err = config.Load(flags, os.Environ)
 		}
 		if err == nil {
-			err = server.Run(context.Background(), c, slog.New(slog.NewTextHandler(os.Stderr, nil)), "test")
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+			defer stop()
+			err = server.Run(ctx, c, slog.New(slog.NewTextHandler(os.Stderr, nil)), "test")
 		}
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

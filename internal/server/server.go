@@ -10,55 +10,87 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"carom"
 	"carom/internal/api"
+	"carom/internal/backup"
 	"carom/internal/config"
 	"carom/internal/deliver"
 	"carom/internal/egress"
 	"carom/internal/ingest"
 	"carom/internal/keylist"
+	"carom/internal/listen"
 	"carom/internal/network"
 	"carom/internal/reward"
 	"carom/internal/store"
 	"carom/internal/view"
 )
 
-// Run serves until ctx ends, then stops cleanly within the grace period of the settings. It returns nil after a clean stop.
+// Run serves until ctx ends, then stops cleanly within the grace period of the settings. It returns nil after a clean stop,
+// and after another process has taken over.
 //
 // Its errors say what to do: carom.ErrConflict when another process uses the data folder or an address, carom.ErrInvalid for
 // settings, objects or a data folder that this version cannot use.
-func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) (err error) {
+func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
+	u := &upgrade{log: log.With("component", "listen"), manager: listen.NewManager(log)}
+	var err error
+	if u.sockets, u.before, err = sockets(ctx, cfg, u.log); err != nil {
+		return err
+	}
+	defer func() { _ = u.sockets.Close() }() // each is closed already, but for those that were handed over
+	defer func() { u.before.Close() }()
+	if u.profiles, err = network.ProfilesIn(cfg.Profiles); err != nil {
+		return err
+	}
+	if u.certs, err = certificates(cfg, u.sockets, u.log); err != nil {
+		return err
+	}
+	if u.certs != nil {
+		defer u.certs.Close()
+	}
+	for {
+		after, err := serve(ctx, cfg, log, version, u)
+		if after == nil || u.done(ctx, after) {
+			return err
+		}
+	}
+}
+
+// serve is one run of all parts, from the data folder to the listeners and back. It returns the process that takes over, if it
+// ends for one.
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version string, u *upgrade) (after *listen.Successor, err error) {
 	var steps lifecycle
 	defer func() { err = errors.Join(err, steps.stop(log)) }()
 
-	st, err := store.Open(cfg.Data, store.Options{
-		BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,
-		MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Log: log.With("component", "store"),
+	st, err := u.open(ctx, func() (*store.Store, error) {
+		return store.Open(cfg.Data, store.Options{
+			BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,
+			MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Log: log.With("component", "store"),
+		})
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	steps.add("close the data folder", st.Close)
 	steps.run("store", st.Run)
 	logRecovered(log, st)
 
 	registry := prometheus.NewRegistry()
+	client := egress.New(egress.Config{})
 	engine := deliver.New(deliver.Options{
-		Store: st, Client: egress.New(egress.Config{}), MaxInFlight: cfg.MaxInFlight, Grace: cfg.ShutdownGrace / 2,
+		Store: st, Client: client, MaxInFlight: cfg.MaxInFlight, Grace: cfg.ShutdownGrace / 2,
 		Observe: attemptMetrics(registry), Log: log.With("component", "deliver"),
 	})
-	profiles, err := network.ProfilesIn(cfg.Profiles)
-	if err != nil {
-		return err
-	}
+	profiles := u.profiles
 	local := func(r *http.Request) bool { return api.IsLocal(r.Context()) }
 	done := make(chan struct{})
 	views := view.New(view.Options{
@@ -76,38 +108,76 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	live := &live{store: st, engine: engine, door: door, views: views, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
 		log: log.With("component", "objects")}
 	if err := live.start(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if live.file != "" {
 		steps.run("objects file", live.watch)
 	}
 	steps.run("lanes", engine.Run)
+	steps.add("cut attempts short", func() error { u.cutShort(client); return nil })
 	steps.run("holds", func(ctx context.Context) error { return door.Run(ctx, st) })
 	steps.run("comparing in shadow", func(ctx context.Context) error { return door.RunTrials(ctx, st) })
 	registerStats(registry, st, engine)
 
+	alerts, err := newAlerts(cfg, registry, log.With("component", "alert"))
+	if err != nil {
+		return nil, err
+	}
 	apiHandler := api.New(api.Options{
 		Store: apiStore{st}, Door: door, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
 		Binding: live.binding, Keys: keys, Shadow: st.ShadowReport,
+		Backup: func(ctx context.Context, w io.Writer) error {
+			_, err := backup.Write(ctx, st, version, w)
+			return err
+		},
+		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, Alerts: alerts,
 		Log: log.With("component", "api"), Done: done,
 	})
-	s := &site{cfg: cfg, door: door, views: views, api: apiHandler, registry: registry, store: st, log: log.With("component", "http")}
+	alerts.status = apiHandler.Status
+	s := &site{cfg: cfg, door: door, views: views, api: apiHandler, registry: registry, store: st, sockets: u.sockets, certs: u.certs,
+		log: log.With("component", "http")}
 	listeners, err := s.listen()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	offer, err := u.sockets.Offer(cfg.Data, u.log)
+	if err != nil {
+		return nil, err
 	}
 	for _, l := range listeners {
 		steps.serve(l, cfg, log)
 	}
+	steps.run("hand-over", offer.Run)
+	if u.certs != nil {
+		steps.run("certificates", u.certs.Run)
+		registry.MustRegister(expiries{u.certs})
+	}
+	steps.run("alerts", alerts.Run)
+	steps.run("signs of life", u.manager.Run)
+	steps.run("reloads", u.reload)
 	steps.add("end the live feeds", func() error { close(done); return nil })
 	logServing(log, listeners, cfg, version)
+	u.serving()
 
-	select {
-	case <-ctx.Done():
-		log.Info("stopping")
-		return nil
-	case err := <-steps.failed():
-		return err
+	for {
+		select {
+		case <-ctx.Done():
+			log.Info("stopping")
+			u.manager.Stopping()
+			if u.sockets.AnyGiven() { // whoever connects from now on waits for the next process
+				s.tellCallers(context.Background())
+				u.hurry, steps.until = true, time.Now().Add(leaveRequests)
+			}
+			return nil, nil
+		case err := <-steps.failed():
+			return nil, err
+		case next := <-offer.Ready():
+			if s.leave(ctx, next) {
+				u.leaving()
+				steps.until = time.Now().Add(leaveRequests)
+				return next, nil
+			}
+		}
 	}
 }
 
@@ -144,6 +214,7 @@ func (s apiStore) Resend(ctx context.Context, id carom.DeliveryID) error {
 type lifecycle struct {
 	steps []step
 	fail  chan error // of a part that ended by itself
+	until time.Time  // requests in hand get no longer than this; zero: the grace of the settings
 }
 
 type step struct {
@@ -184,6 +255,7 @@ func (l *lifecycle) run(name string, run func(context.Context) error) {
 func (l *lifecycle) serve(ln listener, cfg config.Config, log *slog.Logger) {
 	srv := &http.Server{
 		Handler:           ln.handler,
+		TLSConfig:         ln.tls,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		ReadTimeout:       30 * time.Second, // of the largest request, over a slow line
 		IdleTimeout:       cfg.IdleTimeout,
@@ -191,20 +263,34 @@ func (l *lifecycle) serve(ln listener, cfg config.Config, log *slog.Logger) {
 		ErrorLog:          slog.NewLogLogger(log.With("component", "http").Handler(), slog.LevelDebug),
 	}
 	failed := l.failed()
+	var closing atomic.Bool
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := srv.Serve(ln.Listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		var err error
+		if ln.tls != nil {
+			err = srv.ServeTLS(ln.Listener, "", "")
+		} else {
+			err = srv.Serve(ln.Listener)
+		}
+		if err != nil && !closing.Load() {
 			failed <- fmt.Errorf("%s: %w", ln.name, err)
 		}
 	})
 	l.add("close "+ln.name, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), cfg.ShutdownGrace/2)
+		until := l.until
+		if until.IsZero() {
+			until = time.Now().Add(cfg.ShutdownGrace / 2)
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), until)
 		defer cancel()
+		// Shutdown could miss a connection that is accepted at this moment: nobody accepts before it begins.
+		closing.Store(true)
+		_ = ln.Close() // Shutdown closes it again, and reports
+		wg.Wait()
 		err := srv.Shutdown(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = srv.Close() // whoever is still connected repeats
 		}
-		wg.Wait()
 		return err
 	})
 }

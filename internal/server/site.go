@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +26,7 @@ import (
 	"carom/internal/api"
 	"carom/internal/config"
 	"carom/internal/ingest"
+	"carom/internal/listen"
 	"carom/internal/store"
 	"carom/internal/view"
 )
@@ -36,7 +39,11 @@ type site struct {
 	api      http.Handler
 	registry *prometheus.Registry
 	store    *store.Store
+	sockets  *listen.Sockets
+	certs    listen.Certs // nil: plain HTTP alone
 	log      *slog.Logger
+
+	leaving atomic.Bool // another process takes over: whoever asks is told to connect anew
 }
 
 // listener is one address with what it serves.
@@ -45,9 +52,10 @@ type listener struct {
 	key     string // in the log: that of its setting
 	name    string // for people
 	handler http.Handler
+	tls     *tls.Config // nil: plain
 }
 
-// listen opens the public address, the private one if there is one, and the local socket.
+// listen opens the public address, those of plain HTTP and of what is private if there are any, and the local socket.
 func (s *site) listen() (_ []listener, err error) {
 	var all []listener
 	defer func() {
@@ -57,50 +65,73 @@ func (s *site) listen() (_ []listener, err error) {
 			}
 		}
 	}()
-	add := func(key, name, network, address string, h http.Handler) error {
-		ln, err := net.Listen(network, address)
+	add := func(socket, key, name, address string, h http.Handler) error {
+		ln, err := s.sockets.Listen(socket, address)
 		if err != nil {
-			if errors.Is(err, syscall.EADDRINUSE) {
-				return fmt.Errorf("%s: the address %s is in use by another program: stop it, or choose another with --%s: %w", name, address,
-					strings.ReplaceAll(key, "_", "-"), carom.ErrConflict)
-			}
-			return fmt.Errorf("%s: %w", name, err)
+			return listenError(err, key, name, address)
 		}
-		if network == "tcp" {
+		if socket != listen.Local {
 			ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
 		}
-		all = append(all, listener{ln, key, name, s.contain(h)})
+		all = append(all, listener{Listener: ln, key: key, name: name, handler: s.contain(h)})
 		return nil
 	}
-	if s.cfg.PrivateListen == "" {
-		err = add("listen", "the public address", "tcp", s.cfg.Listen, s.handler(true, true, true))
-	} else {
-		err = errors.Join(
-			add("listen", "the public address", "tcp", s.cfg.Listen, s.handler(true, false, true)),
-			add("private_listen", "the private address", "tcp", s.cfg.PrivateListen, s.handler(false, true, false)))
+	private := s.cfg.PrivateListen != "" || s.sockets.Holds(listen.Private)
+	err = add(listen.Public, "listen", "the public address", s.cfg.Listen, s.handler(true, !private, true))
+	if s.certs != nil && err == nil {
+		all[0].tls = s.certs.TLS()
+	}
+	if s.cfg.HTTPListen != "" || s.sockets.Holds(listen.HTTP) {
+		plain := s.handler(true, !private, true)
+		if s.certs != nil { // else a unit of the service manager passes two sockets for the same
+			plain = s.certs.Challenge(listen.Plain(plain, s.cfg.BaseURL, s.cfg.Domains))
+		}
+		err = errors.Join(err, add(listen.HTTP, "http_listen", "the address of plain HTTP", s.cfg.HTTPListen, plain))
+	}
+	if private {
+		err = errors.Join(err, add(listen.Private, "private_listen", "the private address", s.cfg.PrivateListen, s.handler(false, true, false)))
 	}
 	if err != nil {
 		return nil, err
 	}
-	socket, err := s.prepareSocket()
+	path, err := s.prepareSocket()
 	if err != nil {
 		return nil, err
 	}
-	if socket == "" {
+	if path == "" {
 		return all, nil
 	}
-	if err = add("socket", "the local socket", "unix", socket, api.Local(s.handler(true, true, false))); err != nil {
+	if err = add(listen.Local, "socket", "the local socket", path, api.Local(s.handler(true, true, false))); err != nil {
 		return nil, err
 	}
-	return all, os.Chmod(socket, 0o600)
+	return all, os.Chmod(path, 0o600)
+}
+
+// listenError says what to do when an address cannot be listened at.
+func listenError(err error, key, name, address string) error {
+	flag := strings.ReplaceAll(key, "_", "-")
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: the address %s is in use by another program: stop it, or choose another with --%s: %w", name, address, flag, carom.ErrConflict)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s: this user may not listen at %s: let the service manager pass the socket, grant CAP_NET_BIND_SERVICE, or choose a port from 1024 on with --%s: %w",
+			name, address, flag, carom.ErrInvalid)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // maxSocketPath is what the smallest of the operating systems allows.
 const maxSocketPath = 103
 
-// prepareSocket removes a socket that a killed process left behind. It returns "" when the folder's path is too long.
+// prepareSocket removes a socket that a killed process left behind, but not one that was handed over. It returns "" when the
+// folder's path is too long.
 func (s *site) prepareSocket() (string, error) {
 	path := filepath.Join(s.cfg.Data, "carom.sock")
+	if s.sockets.Holds(listen.Local) {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
 	if len(path) > maxSocketPath {
 		s.log.Warn("the path of the data folder is too long for a local socket: use --server and a key, or a shorter path", "path", path)
 		return "", nil
@@ -196,6 +227,9 @@ func (s *site) contain(next http.Handler) http.Handler {
 			w.Header().Set("Retry-After", "5")
 			http.Error(w, "internal error, try later", http.StatusServiceUnavailable)
 		}()
+		if s.leaving.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -211,6 +245,9 @@ func publicURL(cfg config.Config) string {
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
+	}
+	if cfg.HTTPS() {
+		return "https://" + net.JoinHostPort(host, port)
 	}
 	return "http://" + net.JoinHostPort(host, port)
 }
