@@ -175,6 +175,24 @@ need_pebble() { need_tool pebble github.com/letsencrypt/pebble/v2/cmd/pebble "no
 # need_litestream: continuous copies are made and restored.
 need_litestream() { need_tool litestream github.com/benbjohnson/litestream/cmd/litestream "no continuous copy is made in tests"; }
 
+site=$(cd "$(dirname "${BASH_SOURCE[0]}")/../site" && pwd)
+
+# check_site asks for the versions of package.json, and for the native compilers to start here.
+check_site() {
+	have node && (cd "$site" && node -e '
+		for (const [name, version] of Object.entries(require("./package.json").devDependencies)) {
+			if (JSON.parse(require("fs").readFileSync(`node_modules/${name}/package.json`)).version !== version) process.exit(1)
+		}' && node_modules/.bin/esbuild --version && node_modules/.bin/rollup --version) >/dev/null 2>&1
+}
+
+# need_site: what makes a site of the documentation, as its package-lock.json says.
+need_site() { need_node && need_modules check_site "$site" "vitepress" "the documentation is not built as a site"; }
+
+check_proxies() { { have nginx || [ -x /usr/sbin/nginx ]; } && have caddy && have openssl; }
+
+# need_proxies: what is printed for web servers is run in them. RUNLEVEL keeps the packages from starting them.
+need_proxies() { RUNLEVEL=1 need check_proxies "nginx, Caddy or openssl" "what is printed for web servers is not tried" nginx-light caddy openssl; }
+
 need_all() {
 	need_go
 	need_cc || true
@@ -184,6 +202,8 @@ need_all() {
 	need_chromium || true
 	need_sdk || true
 	need_strace || true
+	need_site || true
+	need_proxies || true
 	need_pebble || true
 	need_litestream || true
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"carom/internal/config"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -58,26 +60,44 @@ func TestCommandsPage(t *testing.T) {
 // writeCommand writes the section of a command, and those of its subcommands.
 func writeCommand(b *strings.Builder, cmd *cobra.Command, level string) {
 	_, _ = fmt.Fprintf(b, "\n%s %s\n\n", level, cmd.CommandPath())
-	text := cmd.Long
-	if text == "" {
-		text = cmd.Short + "."
+	b.WriteString(prose(cmd.Short+".") + "\n")
+	if cmd.Long != "" {
+		b.WriteString("\n" + prose(cmd.Long) + "\n")
 	}
-	b.WriteString(prose(text) + "\n")
 	if cmd.Runnable() {
 		_, _ = fmt.Fprintf(b, "\n```text\n%s\n```\n", cmd.UseLine())
 	}
 	if cmd.Example != "" {
 		_, _ = fmt.Fprintf(b, "\n```sh\n%s\n```\n", shellComments(dedent(cmd.Example)))
 	}
-	if cmd.LocalNonPersistentFlags().HasAvailableFlags() {
+	own, settings := ownFlags(cmd)
+	if own.HasAvailableFlags() {
 		b.WriteString("\n")
-		writeFlags(b, cmd.LocalNonPersistentFlags())
+		writeFlags(b, own)
+	}
+	if settings {
+		b.WriteString("\nEvery [setting](config.md) is a flag as well.\n")
 	}
 	for _, sub := range cmd.Commands() {
 		if !sub.Hidden {
 			writeCommand(b, sub, "###")
 		}
 	}
+}
+
+// ownFlags returns the flags of a command without those that are settings of the process, and whether it has those.
+func ownFlags(cmd *cobra.Command) (own *pflag.FlagSet, settings bool) {
+	all := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.Flags(all)
+	settings = true
+	all.VisitAll(func(f *pflag.Flag) { settings = settings && cmd.Flags().Lookup(f.Name) != nil })
+	own = pflag.NewFlagSet("", pflag.ContinueOnError)
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" && (!settings || all.Lookup(f.Name) == nil) {
+			own.AddFlag(f)
+		}
+	})
+	return own, settings
 }
 
 // writeFlags writes flags as a table. Defaults that are empty are left out, as cobra's help does.

@@ -86,6 +86,9 @@ with the same command and --key-file.`,
 	f.StringVar(&q.keyFile, "key-file", "", "file with the key that the network signs with or sends; - is the standard input")
 	f.StringVar(&profiles, "profiles", "", profilesHelp)
 	f.BoolVar(&q.yes, "yes", false, "do not ask: what no flag says is as proposed")
+	for _, name := range slices.Sorted(maps.Keys(proxyNames)) {
+		cmd.AddCommand(c.quickstartProxyCommand(name))
+	}
 	return cmd
 }
 
@@ -260,8 +263,12 @@ func (c *cli) showURL(q *quickstart, paste string) {
 	} else {
 		_, _ = fmt.Fprintf(c.errOut, "Enter this URL at %s as your postback URL. It is shown only now:\n\n  %s\n\n", title, paste)
 	}
-	if strings.HasPrefix(paste, "/") {
+	switch {
+	case strings.HasPrefix(paste, "/"):
 		_, _ = fmt.Fprintln(c.errOut, "Put this server's public address before it, such as https://carom.example.com; `carom serve --base-url` does so by itself.")
+	case strings.HasPrefix(paste, "http://"):
+		_, _ = fmt.Fprintln(c.errOut, "Networks have to reach it, over HTTPS: `carom serve --domain NAME` gets a certificate by itself; behind a web server that is there\n"+
+			"already, `carom quickstart nginx` (or caddy) prints the lines for it.")
 	}
 	if q.network.OwnID != "" {
 		_, _ = fmt.Fprintf(c.errOut, "In the app: %s\n", q.network.OwnID)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"carom/internal/api"
 	"carom/internal/caromtest"
@@ -107,6 +108,9 @@ func TestSamplesOfCommands(t *testing.T) {
 	all := samples(t)
 	ran := map[string]bool{}
 	for i, sample := range all {
+		if sample.page == "docs/start-network.md" && sample.kind == "yaml" {
+			s.applyHere(t, sample)
+		}
 		isCommand := sample.kind == "sh" || sample.kind == "console" || strings.HasPrefix(sample.text, "carom ")
 		if !isCommand || sample.kind == "console" && sample.page == "docs/start-publisher.md" || sample.page == "docs/commands.md" && sample.kind == "text" {
 			continue
@@ -181,7 +185,7 @@ func alike(text string) string {
 		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?`, "TIME"},
 		{`\b\d\d:\d\d:\d\d\.\d{3}\b`, "TIME"},
 		{`127\.0\.0\.1:\d+`, "HOST"},
-		{`in [0-9.]+(ms|s)\b`, "in TOOK"},
+		{`in [0-9.]+(µs|ms|s)\b`, "in TOOK"},
 		{`(TIME|_ID) {2,}`, "$1  "},
 	} {
 		text = regexp.MustCompile(r.find).ReplaceAllString(text, r.put)
@@ -414,5 +418,36 @@ func TestNginxSamples(t *testing.T) {
 		if out, err := exec.Command(nginx, "-t", "-q", "-p", dir, "-c", file).CombinedOutput(); err != nil {
 			t.Errorf("%s: nginx refuses it: %s", sample, out)
 		}
+	}
+}
+
+// TestStatusTranscript: docs/operations.md shows what status prints of such a server.
+func TestStatusTranscript(t *testing.T) {
+	at := func(text string) time.Time {
+		parsed, err := time.Parse("2006-01-02 15:04", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	const what = "it does not take deliveries, so only one is tried now and then; last answer: status 503"
+	st := api.Status{
+		Verdict: api.Attention, Sentence: "Nothing is being lost, and 1 thing needs a look: endpoint shop/backend: " + what + ".",
+		Items: []api.Item{{
+			Severity: api.Attention, Subject: "endpoint shop/backend", Since: at("2026-11-22 09:00"), Fault: api.Receiver, What: what,
+			HowMuch: "12 deliveries wait, the oldest from 2026-11-22 09:00 UTC; the first expires 2026-11-25 09:00 UTC",
+			Next:    "repair the server behind it, then: carom resume shop/backend", Runbook: "docs/runbook/endpoint-dead.md",
+		}},
+		Sources: []api.SourceStatus{{ID: "shop/monetag", State: "ok", LastReceived: at("2026-11-22 11:59"), LastHour: api.HourCounts{Accepted: 120, Duplicate: 2}}},
+		Endpoints: []api.EndpointStatus{{
+			ID: "shop/backend", State: "dead", Since: at("2026-11-22 09:00"), Fault: api.Receiver, Waiting: 12, LastFailure: "status 503",
+			FirstExpires: at("2026-11-25 09:00"), LastSuccess: at("2026-11-22 08:59"),
+		}},
+	}
+	var b strings.Builder
+	writeStatus(&b, &st)
+	writeStates(&b, &st)
+	if want := "```console\n$ carom status\n" + b.String() + "```\n"; !strings.Contains(allPages(t)["docs/operations.md"], want) {
+		t.Errorf("docs/operations.md does not show what the command prints:\n%s", want)
 	}
 }

@@ -53,14 +53,14 @@ var programs = map[string]string{
 // notRun are the commands of carom whose samples are read and not run, with the reason. All others are run by
 // TestSamplesOfCommands.
 var notRun = map[string]string{
-	"serve":      "runs until it is stopped; TestServe and scripts/run.sh start it",
+	"serve":      "runs until it is stopped; TestRunScript starts it",
 	"receive":    "runs until it is stopped; TestRunScript starts it",
 	"tail":       "runs until it is stopped; TestTail follows it",
 	"quickstart": "asks; TestQuickstart answers",
 	"probe":      "needs a receiver; internal/probe plays against thirty",
 	"backup":     "writes outside the test's folder; backup_test.go runs it",
 	"restore":    "needs a backup; backup_test.go runs it",
-	"reconcile":  "needs a network's file; TestReconcile gives it one",
+	"reconcile":  "needs a network's file; TestReconcileTranscript gives it one",
 	"user":       "asks, and writes to a file; its own tests run it",
 	"alerts":     "needs channels; internal/alert plays them",
 	"help":       "is cobra's",

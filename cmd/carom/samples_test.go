@@ -139,8 +139,14 @@ func (s sample) check(t *testing.T, before []sample) (how string, err error) {
 			err = nil
 		}
 		return "parsed", err
-	case "sh", "console":
+	case "sh":
 		return s.checkShell()
+	case "console":
+		how, err := s.checkShell()
+		if err != nil || strings.HasPrefix(s.text, "$ curl") {
+			return how, err
+		}
+		return s.compared()
 	case "js", "html", "php", "python", "go":
 		return checkCode(s)
 	case "nginx":
@@ -149,18 +155,17 @@ func (s sample) check(t *testing.T, before []sample) (how string, err error) {
 		return s.checkText(before)
 	}
 	for _, e := range elsewhere {
-		if e.kind == s.kind && (e.page == "" || e.page == s.page) {
-			return e.how, nil
+		if e.kind == s.kind && e.page == s.page {
+			return "such a file is read by " + e.test + " in " + e.file, testExists(e.file, e.test)
 		}
 	}
 	return "", fmt.Errorf("nothing checks a block of the kind %q: write what does into check", s.kind)
 }
 
-// elsewhere are kinds of blocks that tests of other packages check.
-var elsewhere = []struct{ kind, page, how string }{
-	{"yml", "docs/backup.md", "the settings of another program: TestLitestream in internal/backup runs it with such a file"},
-	{"yml", "docs/reconcile.md", "a file of columns: TestColumnFile in internal/reconcile reads one"},
-	{"ini", "", "a unit of systemd: needs root; the package's own units are checked where it is built"},
+// elsewhere are kinds of blocks that a test of another package reads.
+var elsewhere = []struct{ kind, page, file, test string }{
+	{"yml", "docs/backup.md", "internal/backup/litestream_test.go", "TestLitestream"},
+	{"yml", "docs/reconcile.md", "internal/reconcile/read_test.go", "TestColumnMaps"},
 }
 
 func checkYAML(s sample) (string, error) {
@@ -220,6 +225,8 @@ var outputs = []struct{ page, begins, file, test string }{
 	{"docs/sources.md", "VERIFIED (signed).", "cmd/carom/samples_run_test.go", "TestSamplesOfCommands"},
 	{"docs/start-network.md", "GET /postback?", "cmd/carom/samples_run_test.go", "TestSamplesOfHTTP"},
 	{"docs/start-publisher.md", "received ", "cmd/carom/samples_run_test.go", "TestSamplesOfStartPublisher"},
+	{"docs/start-publisher.md", "$ bin/carom show", "cmd/carom/samples_run_test.go", "TestSamplesOfStartPublisher"},
+	{"docs/operations.md", "$ carom status", "cmd/carom/samples_run_test.go", "TestStatusTranscript"},
 	{"docs/operations.md", "level=INFO", "cmd/carom/samples_run_test.go", "TestSamplesOfCommands"},
 }
 
@@ -243,6 +250,11 @@ func (s sample) checkText(before []sample) (string, error) {
 	case strings.HasPrefix(first, "carom.yaml:"):
 		return "compared with the error", s.checkError(before)
 	}
+	return s.compared()
+}
+
+// compared says which test compares a block, or why none does.
+func (s sample) compared() (string, error) {
 	for _, o := range outputs {
 		if o.page == s.page && strings.HasPrefix(s.text, o.begins) {
 			return "compared by " + o.test + " in " + o.file, testExists(o.file, o.test)
