@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check test-crash bench fuzz docs sdk clean
+.PHONY: help build run test check test-crash bench fuzz docs sdk site release install-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -40,7 +40,17 @@ sdk: ## build the front-end helper anew, and its page in docs
 	npm --prefix sdk ci --no-audit --no-fund --ignore-scripts && npm --prefix sdk run build
 
 docs: ## write the generated documents anew
-	go generate ./...
+	go test ./internal/config ./internal/network ./internal/probe ./cmd/carom -update
+	scripts/licences.sh
+
+release: ## make dist/: archives for every system, Debian packages, checksums
+	scripts/release.sh
+
+install-test: ## install the package on a bare Debian in a container, up to a delivered postback; needs root
+	scripts/install-test.sh
+
+site: ## build the documentation as a site, in site/dist; every link of it is checked
+	@bash -c '. scripts/setup.sh && need_site && npm --prefix site run --silent build'
 
 clean: ## remove what the other targets made
-	rm -rf bin bench/out run
+	rm -rf bin bench/out dist run site/dist

@@ -20,7 +20,7 @@ step_gofmt() {
 	fi
 }
 
-step_vet() { go vet ./... && go -C tools vet ./...; }
+step_vet() { go vet ./... && go -C tools vet ./... && go -C tools/release vet ./...; }
 
 # The linters are built into one program of the module tools/, which go vet runs: it keeps results per package.
 step_lint() {
@@ -38,7 +38,7 @@ step_misspell() {
 step_tidy() {
 	local dir diff errors status=0
 	errors=$(mktemp)
-	for dir in . tools; do
+	for dir in . tools tools/release; do
 		if ! diff=$(go -C "$dir" mod tidy -e -diff 2>"$errors") && [ -z "$diff" ]; then
 			cat "$errors"
 			status=1
@@ -53,20 +53,38 @@ step_tidy() {
 	return $status
 }
 
-# sums prints a checksum of every file, so that a step can tell whether it changed one.
-sums() { files | xargs -0 sha256sum; }
+step_licences() { scripts/licences.sh -check; }
 
-step_docs() {
-	local before after
-	before=$(sums)
-	go generate ./... || return 1
-	after=$(sums)
-	if [ "$before" != "$after" ]; then
-		echo "generated files are out of step; run make docs and commit:"
-		diff <(echo "$before") <(echo "$after") | sed -n 's/^> [0-9a-f]*  /  /p'
-		return 1
-	fi
+# A release is made of the tree as it is, for every system; then for this one of a copy in another folder, which has to give
+# the same bytes. CI compiles the copy anew, elsewhere the cache of compiled packages helps.
+step_release() {
+	local copy status=0
+	local -x VERSION SOURCE_DATE_EPOCH # the copy has no git to ask
+	VERSION=$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
+	SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)
+	go -C tools/release test ./... && scripts/release.sh -out dist/check || return 1
+	copy=$(mktemp -d /tmp/carom-copy.XXXXXX)
+	files | xargs -0 cp --parents -t "$copy"
+	release_again "$copy" || status=1
+	rm -rf "$copy"
+	return $status
 }
+
+# release_again COPY compares the archives for this machine's system.
+release_again() {
+	local name
+	if [ "${CI:-}" = true ]; then local -x GOCACHE=$1/cache; fi
+	RELEASE=$PWD/bin/tools/release "$1/scripts/release.sh" -out again -targets "$(go env GOOS)/$(go env GOARCH)" || return 1
+	for name in $(cd "$1/again" && ls); do
+		if [ "$name" != checksums.txt ] && ! cmp "dist/check/$name" "$1/again/$name"; then
+			echo "the same tree gave another $name in another folder"
+			return 1
+		fi
+	done
+}
+
+# The package is installed on a bare Debian, and what a person types there is compared with docs/install.md.
+step_install() { scripts/install-test.sh; }
 
 step_scripts() {
 	local script
@@ -75,13 +93,22 @@ step_scripts() {
 	done
 }
 
+# Dead links of the site, and headings that are not there, end the build.
+step_site() {
+	if (need_site); then
+		npm --prefix site run --silent build
+	else
+		[ "${CAROM_TEST_ALL:-}" != 1 ] # a machine without Node.js leaves it out
+	fi
+}
+
 # Whether it compiles is all that is asked, so the compiler need not optimize: a quarter less work.
 step_windows() { CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build -gcflags='all=-N -l' ./...; }
 step_macos() { CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build -gcflags='all=-N -l' ./...; }
 
 steps=("$@")
 if [ ${#steps[@]} = 0 ]; then
-	steps=(gofmt vet lint misspell tidy docs scripts windows macos)
+	steps=(gofmt vet lint misspell tidy licences site scripts windows macos install release)
 fi
 
 log=$(mktemp)

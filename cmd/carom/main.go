@@ -186,14 +186,23 @@ func (c *cli) env(name string) string {
 	return ""
 }
 
-// defaultData is the data folder that serve would use with the same environment. Settings that serve would refuse are
-// told by check, not here.
+// packageData is the data folder of the Debian package.
+const packageData = "/var/lib/carom"
+
+// defaultData is the data folder that serve would use with the same environment; if nothing names one and there is none here, that
+// of the package. Settings that serve would refuse are told by check, not here.
 func (c *cli) defaultData() string {
+	const here = "./carom-data"
 	cfg, err := config.Load(nil, c.environ)
-	if err != nil || cfg.Data == "" {
-		return "./carom-data"
+	if err == nil && cfg.Data != "" && cfg.Data != here {
+		return cfg.Data
 	}
-	return cfg.Data
+	if _, err := os.Stat(here); err != nil {
+		if _, err := os.Stat(packageData); err == nil {
+			return packageData
+		}
+	}
+	return here
 }
 
 // buildVersion is what this binary is.
