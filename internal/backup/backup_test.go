@@ -20,6 +20,7 @@ import (
 
 	"carom"
 	"carom/internal/backup"
+	"carom/internal/caromtest"
 	"carom/internal/reward"
 	"carom/internal/store"
 )
@@ -96,18 +97,18 @@ func TestBackupUnderLoad(t *testing.T) {
 		})
 	}
 	have := func(n int) {
-		for enough := false; !enough && !t.Failed(); {
+		caromtest.Until(t, fmt.Sprint(n, " events"), func() bool {
 			mu.Lock()
-			enough = len(all) >= n
-			mu.Unlock()
-		}
+			defer mu.Unlock()
+			return len(all) >= n
+		})
 	}
 	type copied struct {
 		data []byte
 		m    backup.Manifest
 	}
 	var backups []copied
-	for n := 500; n <= 2000; n += 500 {
+	for n := 400; n <= 1200; n += 400 {
 		have(n)
 		data, m := written(t, s)
 		backups = append(backups, copied{data, m})
@@ -123,18 +124,29 @@ func TestBackupUnderLoad(t *testing.T) {
 		}
 		s, stop := open(t, dir)
 		missing, before := 0, 0
+		var old []acked
 		for _, a := range all {
-			if !a.at.Before(b.m.At) {
-				continue
+			if a.at.Before(b.m.At) {
+				old = append(old, a)
 			}
-			before++
-			again := paid(a.sub.Event.YMID)
-			s.Accept(again)
-			if again.Err != nil || !again.Receipt.Duplicate || again.Receipt.ID != a.sub.Receipt.ID {
-				missing++
+		}
+		for some := range slices.Chunk(old, 200) {
+			again := make([]*carom.Submission, len(some))
+			for i, a := range some {
+				again[i] = paid(a.sub.Event.YMID)
 			}
-			if st, err := s.Story(t.Context(), a.sub.Receipt.ID); err != nil || st.Event.YMID != a.sub.Event.YMID {
-				missing++
+			s.Accept(again...)
+			for i, a := range some {
+				before++
+				if again[i].Err != nil || !again[i].Receipt.Duplicate || again[i].Receipt.ID != a.sub.Receipt.ID {
+					missing++
+				}
+				if before%20 != 0 {
+					continue
+				}
+				if st, err := s.Story(t.Context(), a.sub.Receipt.ID); err != nil || st.Event.YMID != a.sub.Event.YMID {
+					missing++
+				}
 			}
 		}
 		if missing > 0 || before == 0 {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,10 +93,16 @@ func TestLitestream(t *testing.T) {
 	end()
 	stop()
 	copied, _ := open(t, filepath.Join(dir, fmt.Sprint("restored", copies)))
-	for _, ymid := range all {
-		again := paid(ymid)
-		if copied.Accept(again); again.Err != nil || !again.Receipt.Duplicate {
-			t.Fatalf("Accept(%s) in the copy: %+v, %v, want a duplicate", ymid, again.Receipt, again.Err)
+	for some := range slices.Chunk(all, 200) {
+		again := make([]*carom.Submission, len(some))
+		for i, ymid := range some {
+			again[i] = paid(ymid)
+		}
+		copied.Accept(again...)
+		for _, sub := range again {
+			if sub.Err != nil || !sub.Receipt.Duplicate {
+				t.Fatalf("Accept(%s) in the copy: %+v, %v, want a duplicate", sub.Event.YMID, sub.Receipt, sub.Err)
+			}
 		}
 	}
 }
