@@ -9,10 +9,10 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check test-crash bench fuzz docs sdk site release install-test clean
+.PHONY: help build run test check test-crash test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
 
 build: ## build the server: one static binary, bin/carom
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/carom ./cmd/carom
@@ -29,6 +29,15 @@ check: ## everything that is judged without running the code: format, vet, linte
 test-crash: build ## kill the server 50 times under load; nothing acknowledged may be missing
 	go run ./bench/crash -kills 50 -rate 2000
 	go run ./bench/powercut
+
+test-hostile: build ## abuse the server in every way beside honest senders, and say what these notice; bench/out/hostile.json
+	go run ./bench/hostile
+
+test-soak: build ## 20 minutes at half the saturating rate with outages, a full disk and restarts; bench/out/soak.json
+	go run ./bench/soak -minutes 20
+
+test-upgrade: build ## upgrade the server ten times under load, with senders that try once; bench/out/upgrade.json
+	go run ./bench/upgrade
 
 bench: build ## measure against a bare handler and a bare forwarder; bench/out/latest.json
 	go run ./bench

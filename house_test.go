@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/config":    {"."},
 	"internal/machine":   {"."},
 	"internal/egress":    {"."},
+	"internal/guard":     {"."},
 	"internal/keylist":   {".", "internal/egress"},
 	"internal/listen":    {"."},
 	"internal/network":   {"."},

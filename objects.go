@@ -74,6 +74,8 @@ type Source struct {
 	// Addresses are those that the network sends from. They are noted with each event, and required if RequireAddress says so.
 	Addresses      []netip.Prefix `json:"addresses,omitempty"`
 	RequireAddress bool           `json:"require_address,omitempty"`
+	// Rate is how many events a second the source may bring, a second's worth at once; more are told to try later. 0 is no limit.
+	Rate float64 `json:"rate,omitempty"`
 
 	// Mode is SourceLive, SourceFrozen or SourceShadow.
 	Mode SourceMode `json:"mode,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,11 @@ type Setup struct {
 	Dir    string // a folder of ours: data/, carom.yaml and carom.log lie in it
 	Config string // the objects, as YAML
 	Listen string // host and port to listen at; empty takes a free port of the loopback address
+
+	Wrap  []string   // a command that becomes the server, whose command line is added to it: prlimit, or a shell that sets something
+	Args  []string   // further flags
+	Env   []string   // further variables, as name=value
+	Files []*os.File // passed on from descriptor 3
 }
 
 // DataDir is the data folder of a server that runs in dir.
@@ -71,7 +77,9 @@ func Launch(s Setup) (*Carom, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command(s.Binary, "serve", "--data", DataDir(s.Dir), "--config", config, "--listen", addr, "--log-level", "warn")
+	line := slices.Concat(s.Wrap, []string{s.Binary, "serve", "--data", DataDir(s.Dir), "--config", config, "--listen", addr, "--log-level", "warn"}, s.Args)
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env, cmd.ExtraFiles = append(os.Environ(), s.Env...), s.Files
 	began := time.Now()
 	p, err := start(cmd, filepath.Join(s.Dir, "carom.log"))
 	if err != nil {

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -143,5 +145,19 @@ func TestFileSystemHasAName(t *testing.T) {
 	dir := t.TempDir()
 	if name, _, err := FileSystem(dir); err != nil || name == "" {
 		t.Errorf("file system %q, %v", name, err)
+	}
+}
+
+func TestWhatARunningProcessHas(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("skipped: what a process has is read from /proc")
+	}
+	p := &Process{cmd: &exec.Cmd{Process: &os.Process{Pid: os.Getpid()}}}
+	files, err := p.OpenFiles()
+	if err != nil || files < 3 {
+		t.Errorf("%d files are open, %v", files, err)
+	}
+	if own, err := p.AnonymousRSS(); err != nil || own < 1<<20 {
+		t.Errorf("%d bytes are its own, %v", own, err)
 	}
 }

@@ -48,10 +48,13 @@ type Config struct {
 	Metrics   bool   // serve /metrics
 	Pprof     bool   // serve /debug/pprof at the private address
 
-	MaxConnections    int // inbound, at the same time
-	ReadHeaderTimeout time.Duration
-	IdleTimeout       time.Duration
-	ShutdownGrace     time.Duration
+	MaxConnections           int            // inbound, at the same time
+	MaxConnectionsPerAddress int            // of them, of one address; 0: an eighth
+	UnverifiedPerAddress     int            // requests a second that prove nothing; 0: no limit
+	ExemptAddresses          []netip.Prefix // without limits per address
+	ReadHeaderTimeout        time.Duration
+	IdleTimeout              time.Duration
+	ShutdownGrace            time.Duration
 
 	MaxQueue    int // accepts that wait for a commit
 	MaxInFlight int // attempts at the same time, over all endpoints

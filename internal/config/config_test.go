@@ -47,7 +47,8 @@ func defaults() Config {
 	return Config{
 		Data: "./carom-data", Listen: "127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", Metrics: true,
 		ACMECA: "https://acme-v02.api.letsencrypt.org/directory", ACMEInterval: 10 * time.Minute,
-		MaxConnections: 10_000, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ShutdownGrace: 15 * time.Second,
+		MaxConnections: 10_000, UnverifiedPerAddress: 50, ExemptAddresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ShutdownGrace: 15 * time.Second,
 		MaxQueue: 16384, MaxInFlight: 4096,
 		Retention: 30 * 24 * time.Hour, UnverifiedRetention: 7 * 24 * time.Hour, BucketEvents: 1_000_000, CacheMB: 16,
 		Alerts: Alerts{TelegramAPI: "https://api.telegram.org"},

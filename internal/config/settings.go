@@ -100,8 +100,14 @@ func settings() []setting {
 				return &textValue{to: &c.Alerts.SlackURL, kind: "url", check: orEmpty(checkSecretURL)}
 			}},
 
-		{key: "max_connections", init: "10000", help: "inbound connections at the same time; more wait to be taken",
+		{key: "max_connections", init: "10000", help: "inbound connections at the same time; for one more, the one that has waited longest for a request is closed",
 			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxConnections, 10, 1_000_000} }},
+		{key: "max_connections_per_address", init: "0", help: "of them, those of one address, or of one /64 of IPv6; 0 is an eighth of `max_connections`",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxConnectionsPerAddress, 0, 1_000_000} }},
+		{key: "unverified_per_address", init: "50", help: "requests a second from one address that prove nothing, four times as many at once; more are told to try later and cost nothing. 0: no limit",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.UnverifiedPerAddress, 0, 1_000_000} }},
+		{key: "exempt_addresses", init: "127.0.0.0/8,::1/128", help: "networks or addresses, separated by commas, to which limits per address do not apply; `trusted_proxies` are exempt anyway",
+			bind: func(c *Config) pflag.Value { return &prefixesValue{&c.ExemptAddresses} }},
 		{key: "read_header_timeout", init: "5s", help: "time that a client has to send the head of a request",
 			bind: func(c *Config) pflag.Value { return &durationValue{&c.ReadHeaderTimeout, time.Second, 5 * time.Minute} }},
 		{key: "idle_timeout", init: "120s", help: "time that an unused connection stays open",

@@ -37,6 +37,7 @@ type source struct {
 	headers []string // those that the profile reads
 
 	receiver *url.URL // of a source in shadow: today's; nil: none
+	pace     *pace    // nil: it may bring any number of events
 }
 
 // Compile makes a catalog, and the compiled endpoints for the lanes. publicURL is where networks reach this door, which some
@@ -84,6 +85,9 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 		return carom.Invalid("app", "there is no app %q", s.App)
 	}
 	src := &source{Source: s, bare: "/in/" + s.ID(), path: "/in/" + s.ID() + "/" + maskedSecret}
+	if s.Rate > 0 {
+		src.pace = newPace(s.Rate)
+	}
 	if s.Profile == carom.ProfileAPI {
 		a.sources[s.Name] = src
 		a.api = append(a.api, src)

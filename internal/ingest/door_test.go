@@ -93,7 +93,7 @@ func (f *fake) Offer(s *carom.Submission) { f.note("offer %s", s.Event.YMID) }
 func noon() time.Time { return time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC) }
 
 // door makes a door with two apps: "game" with the sources ads, orders and returns, and one endpoint; "shop" with nothing.
-func door(t *testing.T, f *fake, o Options) *Door {
+func door(t testing.TB, f *fake, o Options) *Door {
 	t.Helper()
 	f.seen = map[[16]byte]carom.EventID{}
 	profiles, err := network.Profiles()

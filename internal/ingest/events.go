@@ -178,6 +178,8 @@ func (d *Door) report(c *Catalog, r *http.Request, key carom.APIKey, items []jso
 	for i, sub := range subs {
 		res := &results[places[i]]
 		switch {
+		case errors.Is(sub.Err, errPaced):
+			res.Status, res.Reason = statusTryLater, errPaced.Error()
 		case sub.Err != nil:
 			res.Status, res.Reason = statusTryLater, "the event could not be stored now; nothing of it was kept"
 		case sub.Receipt.Duplicate:
@@ -197,6 +199,12 @@ func (d *Door) acceptReported(ctx context.Context, c *Catalog, subs []*carom.Sub
 	var readable []*carom.Submission
 	for _, sub := range subs {
 		_, src := c.source(sub.Event.App, sub.Event.Source)
+		if !src.pace.take(sub.Event.Received.At) {
+			sub.Err = errPaced
+			d.paced.Inc()
+			d.counts[network.TryLater].Inc()
+			continue
+		}
 		if sub.Err = d.earn(ctx, c, src, sub, sub.Event.Received.At); sub.Err == nil {
 			readable = append(readable, sub)
 		} else {

@@ -46,6 +46,12 @@ type Lanes interface {
 	Offer(s *carom.Submission)
 }
 
+// Failures keeps account of the addresses whose requests prove nothing.
+type Failures interface {
+	Spent(client netip.Addr) bool // the address has failed so often that nothing more should be spent on it for now
+	Failed(client netip.Addr)     // a request from it has proved nothing
+}
+
 // Limits of a request.
 const (
 	MaxURLBytes     = 16 << 10  // of a received postback's URL
@@ -54,6 +60,9 @@ const (
 	MaxRequestBytes = 8 << 20   // of one report
 	MaxItems        = 50_000    // events in one report: 8 MiB of nothing but brackets would take hundreds of MB to answer
 )
+
+// ShedHelp describes the metric carom_shed_total. Whoever counts in it under another reason has to describe it in these words.
+const ShedHelp = "What was turned away so that the rest is served, by reason: requests of addresses that failed to prove anything too often (unverified), events beyond the rate of their source (rate), connections closed because there were too many (full) or too many of one address (address)."
 
 // retryAfter is what "try later" says: long enough for a disk to come back, short enough for a network that gives up soon.
 const retryAfter = 5 * time.Second
@@ -65,6 +74,7 @@ type Options struct {
 	Views          Views                                 // nil: none can be opened
 	Tell           func(carom.ViewID, carom.ViewOutcome) // told what an event of an opened view came to; nil: nobody waits
 	TrustedProxies []netip.Prefix                        // whose X-Forwarded-For is believed
+	Failures       Failures                              // who fails to prove anything too often; nil: it does not matter
 	Keys           network.Keys                          // the key lists of networks that sign with private keys
 	PassOn         http.RoundTripper                     // what reaches today's receivers of sources in shadow; nil: carom answers by itself
 	Local          func(*http.Request) bool              // whether a report came through the local socket and needs no key; nil: none did
@@ -83,6 +93,8 @@ type Door struct {
 	trials  trials // of sources in shadow
 	counts  map[network.Outcome]prometheus.Counter
 	invalid prometheus.Counter
+	shed    prometheus.Counter // requests of addresses that failed too often
+	paced   prometheus.Counter // events beyond their source's rate
 }
 
 // New makes a door that knows no source.
@@ -109,8 +121,12 @@ func New(o Options) *Door {
 		d.counts[outcome] = received.WithLabelValues(string(outcome))
 	}
 	d.invalid = received.WithLabelValues("invalid")
+	shed := func(reason string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "carom_shed_total", Help: ShedHelp, ConstLabels: prometheus.Labels{"reason": reason}})
+	}
+	d.shed, d.paced = shed("unverified"), shed("rate")
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(received)
+		o.Metrics.MustRegister(received, d.shed, d.paced)
 	}
 	return d
 }

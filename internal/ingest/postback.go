@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,10 @@ func (d *Door) Postback(w http.ResponseWriter, r *http.Request) {
 			v, known = carom.Unverified{App: path.app, Reason: carom.ReasonUnknownSource}, 1
 		}
 		v.Received = d.received(r, path.shown(known), path.secret, d.opts.Clock().UTC())
+		if d.spent(v.Received.Client) {
+			d.turnAway(w)
+			return
+		}
 		d.unverified(w, v)
 		return
 	}
@@ -56,6 +61,10 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request, at arrival) {
 		shown = src.bare
 	}
 	rc := d.received(r, shown, at.secret, now)
+	if t == nil && d.spent(rc.Client) && !src.binding.KnowsPath(at.secret, now) { // in shadow the receiver of today judges
+		d.turnAway(w)
+		return
+	}
 	body, cut, refusal := d.body(w, r, src)
 	proof := src.binding.Verify(r.Context(), &network.Request{
 		Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, ContentType: r.Header.Get("Content-Type"), Secret: at.secret,
@@ -72,6 +81,13 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request, at arrival) {
 		t.unverified(proof.Reason)
 		src.binding.Hide(&rc)
 		d.unverified(w, carom.Unverified{App: src.App, Source: src.Name, Reason: proof.Reason, Received: rc})
+		return
+	}
+	if !src.pace.take(now) {
+		t.later()
+		d.paced.Inc()
+		d.counts[network.TryLater].Inc()
+		write(w, src.binding.Profile.Answer(network.TryLater, network.Verdict{}))
 		return
 	}
 	d.keep(&rc, r, src, body, at.secret)
@@ -200,8 +216,23 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 	return refused.ID
 }
 
+// spent says whether the client has failed too often for anything to be spent on a request that does not even know a path.
+func (d *Door) spent(client netip.Addr) bool {
+	return d.opts.Failures != nil && d.opts.Failures.Spent(client)
+}
+
+// turnAway answers what is not looked at. An honest network may share the address, so it is asked to come again; the answer is the
+// same whether or not the path names a source.
+func (d *Door) turnAway(w http.ResponseWriter) {
+	d.shed.Inc()
+	write(w, network.Answer{Status: http.StatusServiceUnavailable, ContentType: "text/plain; charset=utf-8", Body: "try later"})
+}
+
 // unverified counts a request that proved nothing, and answers as to every other such request.
 func (d *Door) unverified(w http.ResponseWriter, v carom.Unverified) {
+	if d.opts.Failures != nil && !d.trusted(v.Received.Client) { // a proxy that names nobody stands for too many
+		d.opts.Failures.Failed(v.Received.Client)
+	}
 	d.opts.Store.Unverified(v)
 	d.counts[network.Unverified].Inc()
 	write(w, network.Forbidden())

@@ -267,6 +267,9 @@ func sources(o carom.Objects) map[string][]shownField {
 		if s.RequireAddress {
 			list = append(list, shownField{name: "require_address", value: "true"})
 		}
+		if s.Rate > 0 {
+			list = append(list, shownField{name: "rate", value: strconv.FormatFloat(s.Rate, 'g', -1, 64)})
+		}
 		for _, word := range slices.Sorted(maps.Keys(s.EventTypes)) {
 			list = append(list, shownField{name: "event_types." + word, value: string(s.EventTypes[word])})
 		}

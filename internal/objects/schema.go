@@ -19,6 +19,9 @@ const (
 	maxRepeatWindow = 24 * time.Hour
 )
 
+// maxSourceRate is more than one server takes.
+const maxSourceRate = 1_000_000
+
 // root reads the whole file.
 func (r *reader) root(n *node, out *carom.Objects) {
 	r.object("", n, fields{
@@ -58,6 +61,7 @@ func (r *reader) source(path, app, name string, n *node) carom.Source {
 		"previous_until":     r.instant(&until),
 		"addresses":          r.prefixes(&s.Addresses),
 		"require_address":    r.flag(&s.RequireAddress),
+		"rate":               r.number(&s.Rate),
 
 		"previous_network_until": r.instant(&networkUntil),
 	}
@@ -103,6 +107,9 @@ func (r *reader) checkSource(path string, s *carom.Source, current, previous, ne
 	}
 	if d := s.RepeatWindow; d != 0 && (d < minRepeatWindow || d > maxRepeatWindow) {
 		r.fault(path+".repeat_window", "%s is not from 1s to 24h: choose one in between", carom.FormatDuration(d))
+	}
+	if !(s.Rate >= 0 && s.Rate <= maxSourceRate) {
+		r.fault(path+".rate", "%v events a second is not from 0 (no limit) to %d: choose one in between", s.Rate, maxSourceRate)
 	}
 	if s.RequireAddress && len(s.Addresses) == 0 && !r.faulty[path+".addresses"] {
 		r.fault(path+".require_address", "no address is listed, so that nothing would come through: add `addresses: [...]`, or remove it")

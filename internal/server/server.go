@@ -85,9 +85,10 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	logRecovered(log, st)
 
 	registry := prometheus.NewRegistry()
+	bounds := newBounds(cfg, st, registry, log.With("component", "http"))
 	client := egress.New(egress.Config{})
 	engine := deliver.New(deliver.Options{
-		Store: st, Client: client, MaxInFlight: cfg.MaxInFlight, Grace: cfg.ShutdownGrace / 2,
+		Store: st, Client: client, MaxInFlight: bounds.attempts, Grace: cfg.ShutdownGrace / 2,
 		Observe: attemptMetrics(registry), Log: log.With("component", "deliver"),
 	})
 	profiles := u.profiles
@@ -103,7 +104,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.add("close the connections to today's receivers", func() error { today.CloseIdleConnections(); return nil })
 	door := ingest.New(ingest.Options{
 		Store: st, Lanes: engine, Views: st, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
-		Local: local, Tell: views.Tell, PassOn: today,
+		Local: local, Tell: views.Tell, PassOn: today, Failures: bounds.failures,
 	})
 	live := &live{store: st, engine: engine, door: door, views: views, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
 		log: log.With("component", "objects")}
@@ -135,7 +136,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	})
 	alerts.status = apiHandler.Status
 	s := &site{cfg: cfg, door: door, views: views, api: apiHandler, registry: registry, store: st, sockets: u.sockets, certs: u.certs,
-		log: log.With("component", "http")}
+		conns: bounds.conns, log: log.With("component", "http")}
 	listeners, err := s.listen()
 	if err != nil {
 		return nil, err
@@ -233,7 +234,9 @@ func (l *lifecycle) failed() chan error {
 	return l.fail
 }
 
-// run starts a part that runs until its context ends.
+// run starts a part that runs until its context ends. A part that panics ends the process, at once and wherever it was, as a kill
+// would: what is half done then is in no commit, and the next start recovers. Going on with, say, a committer that stopped in
+// the middle of its memory would be worse than ending. Only what works for one request or one attempt is contained.
 func (l *lifecycle) run(name string, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -253,9 +256,12 @@ func (l *lifecycle) run(name string, run func(context.Context) error) {
 
 // serve starts a listener's server.
 func (l *lifecycle) serve(ln listener, cfg config.Config, log *slog.Logger) {
+	var open drain
 	srv := &http.Server{
 		Handler:           ln.handler,
+		ConnState:         open.state,
 		TLSConfig:         ln.tls,
+		ConnContext:       ln.context,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout,
 		ReadTimeout:       30 * time.Second, // of the largest request, over a slow line
 		IdleTimeout:       cfg.IdleTimeout,
@@ -287,6 +293,7 @@ func (l *lifecycle) serve(ln listener, cfg config.Config, log *slog.Logger) {
 		closing.Store(true)
 		_ = ln.Close() // Shutdown closes it again, and reports
 		wg.Wait()
+		open.wait(ctx, srv)
 		err := srv.Shutdown(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = srv.Close() // whoever is still connected repeats

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
@@ -20,11 +21,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 
 	"carom"
 	"carom/internal/api"
 	"carom/internal/config"
+	"carom/internal/guard"
 	"carom/internal/ingest"
 	"carom/internal/listen"
 	"carom/internal/store"
@@ -41,6 +42,7 @@ type site struct {
 	store    *store.Store
 	sockets  *listen.Sockets
 	certs    listen.Certs // nil: plain HTTP alone
+	conns    *guard.Connections
 	log      *slog.Logger
 
 	leaving atomic.Bool // another process takes over: whoever asks is told to connect anew
@@ -53,6 +55,7 @@ type listener struct {
 	name    string // for people
 	handler http.Handler
 	tls     *tls.Config // nil: plain
+	context func(context.Context, net.Conn) context.Context
 }
 
 // listen opens the public address, those of plain HTTP and of what is private if there are any, and the local socket.
@@ -70,10 +73,11 @@ func (s *site) listen() (_ []listener, err error) {
 		if err != nil {
 			return listenError(err, key, name, address)
 		}
+		h = s.contain(h)
 		if socket != listen.Local {
-			ln = netutil.LimitListener(ln, s.cfg.MaxConnections)
+			ln, h = s.conns.Listen(ln), s.conns.Handler(h)
 		}
-		all = append(all, listener{Listener: ln, key: key, name: name, handler: s.contain(h)})
+		all = append(all, listener{Listener: ln, key: key, name: name, handler: h, context: s.conns.Context})
 		return nil
 	}
 	private := s.cfg.PrivateListen != "" || s.sockets.Holds(listen.Private)
