@@ -56,7 +56,7 @@ step_tidy() {
 step_licences() { scripts/licences.sh -check; }
 
 # A release is made of the tree as it is, for every system; then for this one of a copy in another folder, which has to give
-# the same bytes. CI compiles the copy anew, elsewhere the cache of compiled packages helps.
+# the same bytes.
 step_release() {
 	local copy status=0
 	local -x VERSION SOURCE_DATE_EPOCH # the copy has no git to ask
@@ -73,7 +73,6 @@ step_release() {
 # release_again COPY compares the archives for this machine's system.
 release_again() {
 	local name
-	if [ "${CI:-}" = true ]; then local -x GOCACHE=$1/cache; fi
 	RELEASE=$PWD/bin/tools/release "$1/scripts/release.sh" -out again -targets "$(go env GOOS)/$(go env GOARCH)" || return 1
 	for name in $(cd "$1/again" && ls); do
 		if [ "$name" != checksums.txt ] && ! cmp "dist/check/$name" "$1/again/$name"; then

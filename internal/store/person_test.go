@@ -119,43 +119,43 @@ func TestErase(t *testing.T) {
 // leftovers looks for the user in everything that is stored, row by row. The other user's name begins with it.
 func leftovers(t *testing.T, s *Store, user, other string) {
 	t.Helper()
-	tables, err := s.r.QueryContext(t.Context(), `SELECT name FROM sqlite_master WHERE type = 'table'`)
+	var names []string
+	each(t, s, `SELECT name FROM sqlite_master WHERE type = 'table'`, func(_ string, value []byte) { names = append(names, string(value)) })
+	for _, name := range names {
+		each(t, s, `SELECT * FROM `+name, func(column string, value []byte) {
+			if text := strings.ReplaceAll(string(value), other, ""); strings.Contains(text, user) {
+				t.Errorf("table %s, column %s: %s is still there: %q", name, column, user, text)
+			}
+		})
+	}
+}
+
+// each calls see for every value of a query's result.
+func each(t *testing.T, s *Store, query string, see func(column string, value []byte)) {
+	t.Helper()
+	rows, err := s.r.QueryContext(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for tables.Next() {
-		var name string
-		if err := tables.Scan(&name); err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, name)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = tables.Close()
-	for _, name := range names {
-		rows, err := s.r.QueryContext(t.Context(), `SELECT * FROM `+name)
-		if err != nil {
+	for rows.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new([]byte)
+		}
+		if err := rows.Scan(values...); err != nil {
 			t.Fatal(err)
 		}
-		columns, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
+		for i, v := range values {
+			see(columns[i], *v.(*[]byte))
 		}
-		for rows.Next() {
-			values := make([]any, len(columns))
-			for i := range values {
-				values[i] = new([]byte)
-			}
-			if err := rows.Scan(values...); err != nil {
-				t.Fatal(err)
-			}
-			for i, v := range values {
-				if text := strings.ReplaceAll(string(*v.(*[]byte)), other, ""); strings.Contains(text, user) {
-					t.Errorf("table %s, column %s: %s is still there: %q", name, columns[i], user, text)
-				}
-			}
-		}
-		_ = rows.Close()
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -107,6 +107,7 @@ func (snap *Snapshot) Files(ctx context.Context, visit func(name string, size in
 // pages reads the database page by page. SQLite itself hands out the pages of a transaction, wherever they lie; copying the file
 // would need to keep the log out of it, and closing a second handle of it would drop SQLite's locks.
 func (snap *Snapshot) pages(ctx context.Context) (*pageReader, error) {
+	//lint:ignore rowserrcheck the reader asks for it, see pageReader.Read
 	rows, err := snap.tx.QueryContext(ctx, `SELECT data FROM sqlite_dbpage`)
 	if err != nil {
 		return nil, err
