@@ -39,6 +39,9 @@ func TestRun(t *testing.T) {
 	}))
 	defer srv.Close()
 	a := Run(ctx, Config{Addr: srv.Listener.Addr().String(), Path: "/p?ymid={ymid}&x=1", Run: 7, Rate: 5000})
+	srv.Close() // nobody writes below any more
+	mu.Lock()
+	defer mu.Unlock()
 	if a.Sent != int64(len(seen)) || a.Acked != a.AckedSet.Len() || a.Acked+a.Broken+a.Other[503] != a.Sent || a.Broken == 0 || a.Other[503] == 0 || a.Acked == 0 {
 		t.Errorf("%d sent, %d acknowledged, %d broken, %v; the server saw %d", a.Sent, a.Acked, a.Broken, a.Other, len(seen))
 	}
