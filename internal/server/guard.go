@@ -15,6 +15,7 @@ import (
 // bounds are what anybody may take up of this process.
 type bounds struct {
 	conns    *guard.Connections
+	waiting  int             // for views, at the same time: half of the connections, unless that is more than views want
 	attempts int             // at the same time: max_in_flight, or what the limit of open files leaves of it
 	failures ingest.Failures // nil: unverified requests have no limit
 }
@@ -34,7 +35,7 @@ func newBounds(cfg config.Config, st *store.Store, registry *prometheus.Registry
 		perAddress = max(connections/8, 1)
 	}
 	exempt := slices.Concat(cfg.ExemptAddresses, cfg.TrustedProxies)
-	b := bounds{attempts: attempts, conns: guard.NewConnections(guard.Limits{Max: connections, PerAddress: perAddress, Exempt: exempt})}
+	b := bounds{attempts: attempts, waiting: min(connections/2, 20_000), conns: guard.NewConnections(guard.Limits{Max: connections, PerAddress: perAddress, Exempt: exempt})}
 	if cfg.UnverifiedPerAddress > 0 {
 		queued, half := &st.Stats().Queued, int64(cfg.MaxQueue/2)
 		b.failures = guard.NewBudget(guard.Terms{

@@ -95,7 +95,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	local := func(r *http.Request) bool { return api.IsLocal(r.Context()) }
 	done := make(chan struct{})
 	views := view.New(view.Options{
-		Store: st, Local: local, Metrics: registry, Log: log.With("component", "view"), Done: done,
+		Store: st, Local: local, Metrics: registry, Log: log.With("component", "view"), Done: done, Waiting: bounds.waiting,
 		ByUser: func(s *carom.Source) bool { p := profiles[s.Profile]; return p != nil && p.NoID },
 	})
 	keys := keylist.New(keylist.Options{Log: log.With("component", "keylist")})

@@ -363,3 +363,12 @@ func TestWaitingIsBounded(t *testing.T) {
 		}
 	})
 }
+
+func TestFewerMayWaitWhereConnectionsAreFew(t *testing.T) {
+	w := waiting{most: 2}
+	for i, want := range []room{hasRoom, hasRoom, allFull} {
+		if _, got := w.join(carom.ViewID(fmt.Sprint(i))); got != want {
+			t.Errorf("join %d: %d, want %d", i+1, got, want)
+		}
+	}
+}

@@ -63,6 +63,7 @@ type Options struct {
 	ByUser  func(*carom.Source) bool
 	Clock   func() time.Time      // nil: the system's
 	Metrics prometheus.Registerer // nil: nothing is measured
+	Waiting int                   // who may wait at the same time, so that others get in as well; 0: 20,000
 	Log     *slog.Logger          // nil: nothing is logged
 	// Done is closed when the server stops: then all who wait are answered with what is known. nil: it never is.
 	Done <-chan struct{}
@@ -98,7 +99,7 @@ func New(o Options) *Door {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Door{opts: o}
+	d := &Door{opts: o, waiting: waiting{most: int64(o.Waiting)}}
 	d.apps.Store(&catalog{})
 	d.opened = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "carom_views_opened_total", Help: "Views opened, by who opened them: backend or browser.",

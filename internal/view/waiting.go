@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ const (
 
 // waiting holds those who wait, by view. The zero value is ready.
 type waiting struct {
+	most  int64        // at the same time; 0: maxWaiting
 	total atomic.Int64 // changed under mu; read without it by tell
 
 	mu     sync.Mutex // guards byView
@@ -40,7 +42,7 @@ func (w *waiting) join(id carom.ViewID) (chan carom.ViewOutcome, room) {
 	switch {
 	case len(w.byView[id]) >= maxWaitingPerView:
 		return nil, viewFull
-	case w.total.Load() >= maxWaiting:
+	case w.total.Load() >= cmp.Or(w.most, maxWaiting):
 		return nil, allFull
 	}
 	if w.byView == nil {
