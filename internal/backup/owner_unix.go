@@ -3,23 +3,18 @@
 package backup
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 )
 
-// takeOwner gives the folder made to the owner of dir, or of the folder around it when there is no dir: restored by root, it
-// would otherwise be of no use to the user that carom runs as.
-func takeOwner(dir, made string) error {
+// takeOwner gives what root made to the owner of dir: it would otherwise be of no use to the user that carom runs as.
+func takeOwner(dir string, made ...string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
 	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		info, err = os.Stat(filepath.Dir(dir))
-	}
 	if err != nil {
 		return err
 	}
@@ -27,10 +22,15 @@ func takeOwner(dir, made string) error {
 	if !ok {
 		return nil
 	}
-	return filepath.WalkDir(made, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	for _, path := range made {
+		if err := filepath.WalkDir(path, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, int(st.Uid), int(st.Gid))
+		}); err != nil {
 			return err
 		}
-		return os.Lchown(path, int(st.Uid), int(st.Gid))
-	})
+	}
+	return nil
 }

@@ -49,7 +49,7 @@ func Restore(ctx context.Context, r io.Reader, dir string, replace bool, opts st
 	if err != nil {
 		return Restored{}, fmt.Errorf("the backup cannot be used, and nothing was changed: %w", err)
 	}
-	if err := takeOwner(dir, made); err != nil {
+	if err = takeOwner(dir, made, filepath.Join(dir, store.LockFile)); err != nil {
 		return Restored{}, fmt.Errorf("give the files to the owner of %s: %w", dir, unavailable(err))
 	}
 	out.Aside, err = exchange(dir, made, have)
@@ -96,6 +96,9 @@ func exchange(dir, made string, have []string) (aside string, err error) {
 		aside = filepath.Join(dir, "before-"+time.Now().UTC().Format("20060102-150405.000"))
 		if err := os.Mkdir(aside, 0o700); err != nil {
 			return "", unavailable(errors.Join(err, os.Remove(mark)))
+		}
+		if err := takeOwner(dir, aside); err != nil {
+			return "", unavailable(errors.Join(err, os.Remove(aside), os.Remove(mark)))
 		}
 	}
 	if err := errors.Join(move(dir, aside, have), moveSnapshot(made, dir)); err != nil {
