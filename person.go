@@ -11,6 +11,25 @@ type Person struct {
 	Refused   []*Refused // those that name the user
 }
 
+// Waiting is how many of the user's events have a delivery that waits, and how many rewards are held. Both will name the user once
+// more.
+func (p *Person) Waiting() (n int) {
+	for _, st := range p.Stories {
+		for _, d := range st.Deliveries {
+			if d.State == Pending {
+				n++
+				break
+			}
+		}
+	}
+	for _, r := range p.Rewards {
+		if r.State == RewardHeld {
+			n++
+		}
+	}
+	return n
+}
+
 // Erased is what became of a user who was erased. Ledger lines, rewards and counts stay, under a name that says nothing.
 type Erased struct {
 	As      string // "erased-…", the account's name from now on
@@ -18,7 +37,7 @@ type Erased struct {
 	Views   int
 	Events  int // with what was received and sent for them
 	Refused int // with unverified ones
-	Waiting int // events that are left as they were, since deliveries of them still wait: erase again when those have ended
+	Waiting int // deliveries and holds of the user that are not over: nothing was erased; erase when they have ended
 }
 
 // ErasedPrefix begins the names that take the place of erased users.

@@ -81,7 +81,12 @@ Should the same user come back, it is a new one.`,
 				},
 				next:  func(*api.Erased) string { return "" },
 				merge: func(_, _ *api.Erased) {},
-				count: func(v *api.Erased) int { return v.Rewards + v.Views + v.Events + v.Refused },
+				count: func(v *api.Erased) int {
+					if v.Waiting > 0 {
+						return 0
+					}
+					return v.Rewards + v.Views + v.Events + v.Refused
+				},
 				write: writeErased, question: "Erase this user for good?",
 			}
 			return r.run(ctx, c, &how)
@@ -94,13 +99,14 @@ Should the same user come back, it is a new one.`,
 }
 
 func writeErased(w io.Writer, v *api.Erased) {
+	if v.Waiting > 0 {
+		_, _ = fmt.Fprintf(w, "Nothing is erased yet: %d deliveries or held rewards of this user are not over. Erase when they have ended.\n", v.Waiting)
+		return
+	}
 	what := fmt.Sprintf("%d events, %d views and %d refused postbacks", v.Events, v.Views, v.Refused)
 	if v.DryRun {
 		_, _ = fmt.Fprintf(w, "This would erase the user from %s, and keep %d rewards under another name.\n", what, v.Rewards)
 	} else {
 		_, _ = fmt.Fprintf(w, "Erased the user from %s. %d rewards stay, as those of %s.\n", what, v.Rewards, v.As)
-	}
-	if v.Waiting > 0 {
-		_, _ = fmt.Fprintf(w, "Left as they are: %d events with deliveries that wait. Erase again when those have ended.\n", v.Waiting)
 	}
 }

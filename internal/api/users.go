@@ -89,7 +89,7 @@ type Erased struct {
 	Views   int    `json:"views"`
 	Events  int    `json:"events" doc:"With what was received and sent for them"`
 	Refused int    `json:"refused" doc:"Refused and unverified postbacks that name the user"`
-	Waiting int    `json:"waiting" doc:"Events left as they are, since deliveries of them wait: erase again when those have ended"`
+	Waiting int    `json:"waiting" doc:"Deliveries and holds that are not over, and will name the user once more: nothing is erased before"`
 }
 
 type erasureIn struct {
@@ -109,17 +109,8 @@ func (s *service) eraseUser(ctx context.Context, in *erasureIn) (*erasureOut, er
 		return nil, err
 	}
 	if in.DryRun {
-		out := &erasureOut{Erased{DryRun: true, Rewards: len(p.Rewards), Views: len(p.Views), Refused: len(p.Refused)}}
-		for _, st := range p.Stories {
-			out.Body.Events++
-			for _, d := range st.Deliveries {
-				if d.State == carom.Pending {
-					out.Body.Events--
-					out.Body.Waiting++
-					break
-				}
-			}
-		}
+		out := &erasureOut{Erased{DryRun: true, Rewards: len(p.Rewards), Views: len(p.Views), Events: len(p.Stories), Refused: len(p.Refused),
+			Waiting: p.Waiting()}}
 		return out, nil
 	}
 	done, err := s.Store.Erase(ctx, p.App, p.User)

@@ -19,9 +19,9 @@ import (
 )
 
 // Erasing a user is the one change that is made to rows which are otherwise only appended: the person goes, every amount stays.
-// The account is renamed in one transaction, in the tables and in the memory of what is not folded yet, so that the ledger adds
-// up at every moment. The rows of events follow in slices; a process that dies in between leaves some, and erasing again, by
-// the old name, finds them.
+// The rows of events go first, in slices; the account, by which they are found, is renamed last and in one transaction, in the
+// tables and in the memory of what is not folded yet, so that the ledger adds up at every moment. After a process that died in
+// between, erasing again finds the rest. What will still name the user to a receiver has to be over before.
 
 // erasedText takes the place of what was received or sent.
 const erasedText = "(erased)"
@@ -194,7 +194,8 @@ func mentions(text, word string) bool {
 // Erase removes a user of an app from everything that is kept: see [carom.Erased]. A name that nobody has erases nothing. It
 // takes a while where there is much, and nothing waits for it.
 //
-// It returns carom.ErrInvalid for a user who was erased already.
+// It returns carom.ErrInvalid for a user who was erased already, and carom.ErrConflict when the user earned something meanwhile:
+// then it can be asked for again.
 func (s *Store) Erase(ctx context.Context, app, user string) (carom.Erased, error) {
 	if app == "" || user == "" || strings.HasPrefix(user, carom.ErasedPrefix) {
 		return carom.Erased{}, carom.Invalid("user", "name the app, and a user of it who was not erased already")
@@ -203,15 +204,18 @@ func (s *Store) Erase(ctx context.Context, app, user string) (carom.Erased, erro
 	if err != nil {
 		return carom.Erased{}, fmt.Errorf("erase a user: %w", err)
 	}
-	out := carom.Erased{As: carom.ErasedPrefix + strings.ToLower(rand.Text()[:16])}
-	if err := s.renameAccount(ctx, p, &out); err != nil {
-		return out, fmt.Errorf("erase a user: rewards: %w", err)
+	if n := p.Waiting(); n > 0 {
+		return carom.Erased{Waiting: n}, nil
 	}
+	out := carom.Erased{As: carom.ErasedPrefix + strings.ToLower(rand.Text()[:16])}
 	if err := s.eraseEvents(ctx, p, &out); err != nil {
 		return out, fmt.Errorf("erase a user: events: %w", err)
 	}
 	if err := s.eraseRefused(ctx, p, &out); err != nil {
 		return out, fmt.Errorf("erase a user: refused postbacks: %w", err)
+	}
+	if err := s.renameAccount(ctx, p, &out); err != nil {
+		return out, fmt.Errorf("erase a user: rewards: %w", err)
 	}
 	return out, nil
 }
@@ -242,7 +246,7 @@ func (s *Store) renameAccount(ctx context.Context, p *carom.Person, out *carom.E
 var errFolding = errors.New("balances are being folded")
 
 func (s *Store) renameRows(w *writer, p *carom.Person, out *carom.Erased) error {
-	*out = carom.Erased{As: out.As}
+	out.Rewards, out.Views = 0, 0
 	numbers, err := s.findRewards(searchRewardUser, userSearch(p.App, p.User), math.MaxInt64, math.MaxInt32)
 	if err != nil {
 		return err
@@ -262,6 +266,9 @@ func (s *Store) renameRows(w *writer, p *carom.Person, out *carom.Erased) error 
 		if err := w.exec(`INSERT INTO erased (user, reward) VALUES (?, ?)`, out.As, no); err != nil {
 			return err
 		}
+	}
+	if out.Rewards != len(p.Rewards) { // the rest may wait to be told to a receiver
+		return fmt.Errorf("the user earned something meanwhile: erase again: %w", carom.ErrConflict)
 	}
 	views, err := w.execCount(`UPDATE views SET user = ?1, ymid = iif(own = 1, ?1 || '-' || no, ymid) WHERE app = ?2 AND user = ?3`, out.As, p.App, p.User)
 	if err != nil {
@@ -321,10 +328,6 @@ func (s *Store) eraseEvents(ctx context.Context, p *carom.Person, out *carom.Era
 	for stories := range slices.Chunk(p.Stories, eraseSlice) {
 		if err := s.erase(ctx, func(w *writer) error {
 			for _, st := range stories {
-				if slices.ContainsFunc(st.Deliveries, func(d carom.DeliveryStory) bool { return d.State == carom.Pending }) {
-					out.Waiting++
-					continue
-				}
 				erased, err := s.eraseEvent(w, st.Event.ID, p.User, out.As)
 				if err != nil {
 					return err

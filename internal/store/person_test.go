@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"carom"
 )
@@ -159,21 +160,46 @@ func each(t *testing.T, s *Store, query string, see func(column string, value []
 	}
 }
 
-// What waits to be sent is left as it is, and found again when it has ended.
-func TestEraseLeavesWhatWaits(t *testing.T) {
+// What will still name the user to a receiver comes first: nothing is erased before.
+func TestEraseWaits(t *testing.T) {
 	s, _ := open(t, t.TempDir(), rewarding(Options{Clock: newClock().now}))
 	sub := paid("view", "person", carom.Click, noon, pays("watch", 5))
 	sub.Targets = []carom.Target{{Endpoint: 1, Direct: true}}
 	acceptAll(t, s, sub)
-	erased, err := s.Erase(t.Context(), "app", "person")
-	if err != nil || erased.Waiting != 1 || erased.Events != 0 || erased.Rewards != 1 {
-		t.Fatalf("Erase = %+v, %v, want one event that waits", erased, err)
+	held := paid("held view", "another", carom.Click, noon, pays("watch", 5, holds(time.Hour)))
+	acceptAll(t, s, held)
+	for _, user := range []string{"person", "another"} {
+		if erased, err := s.Erase(t.Context(), "app", user); err != nil || erased != (carom.Erased{Waiting: 1}) {
+			t.Errorf("Erase(%s) = %+v, %v, want nothing but one that waits", user, erased, err)
+		}
 	}
+	wantBalance(t, s, "person", "5 coins")
 	record(t, s, delivery(sub, 0), attempt(delivery(sub, 0), carom.Delivered, noon, noon))
 	settled(t, s)
-	if erased, err = s.Erase(t.Context(), "app", "person"); err != nil || erased.Waiting != 0 || erased.Events != 1 {
-		t.Errorf("Erase again = %+v, %v, want one event", erased, err)
+	if erased, err := s.Erase(t.Context(), "app", "person"); err != nil || erased.Waiting != 0 || erased.Events != 1 || erased.Rewards != 1 {
+		t.Errorf("Erase when it has ended = %+v, %v, want one event and one reward", erased, err)
 	}
+}
+
+// A process that died before the account was renamed has left the way to the rest.
+func TestEraseGoesOn(t *testing.T) {
+	s, _ := open(t, t.TempDir(), rewarding(Options{Clock: newClock().now}))
+	view := openView(t, s, carom.View{User: "person", OpenedAt: noon})
+	acceptAll(t, s, inView(view, "names nobody", carom.Click, noon, pays("watch", 7)), paid("view", "person", carom.Click, noon, pays("watch", 5)))
+	p, err := s.Person(t.Context(), "app", "person")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stories = p.Stories[:1]
+	if err := s.eraseEvents(t.Context(), p, &carom.Erased{As: carom.ErasedPrefix + "first"}); err != nil {
+		t.Fatal(err)
+	}
+	erased, err := s.Erase(t.Context(), "app", "person")
+	if err != nil || erased.Events != 2 || erased.Rewards != 2 || erased.Views != 1 {
+		t.Errorf("Erase = %+v, %v, want two events, two rewards and a view", erased, err)
+	}
+	leftovers(t, s, "person", "nobody else")
+	wantBalance(t, s, erased.As, "12 coins")
 }
 
 func TestMentions(t *testing.T) {
