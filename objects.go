@@ -15,6 +15,9 @@ type Objects struct {
 	Sources    []Source
 	Endpoints  []Endpoint
 	Rules      []Rule
+	Zones      []Zone     // of the network end
+	Creatives  []Creative // likewise
+	Dialects   []Dialect
 }
 
 // Publisher owns apps.
@@ -109,6 +112,8 @@ type Endpoint struct {
 	App  string `json:"app"`
 	Name string `json:"name"`
 
+	// Dialect is the name of the one that its templates are written in. Empty: carom's own, which is Monetag's.
+	Dialect string  `json:"dialect,omitempty"`
 	URL     string  `json:"url"`               // template
 	Method  string  `json:"method,omitempty"`  // GET or POST
 	Headers []Field `json:"headers,omitempty"` // values are templates
@@ -116,7 +121,9 @@ type Endpoint struct {
 	// ContentType of the body: "json" or "form".
 	ContentType string `json:"content_type,omitempty"`
 
-	Filter  Filter      `json:"filter,omitzero"`
+	Filter Filter `json:"filter,omitzero"`
+	// Default gives it only what comes from zones that no other endpoint of the app names in its filter.
+	Default bool        `json:"default,omitempty"`
 	Success SuccessRule `json:"success,omitzero"`
 
 	Schedule    []time.Duration `json:"schedule,omitempty"`    // waits before the 2nd, 3rd, … attempt; the last one repeats

@@ -112,13 +112,15 @@ type LaneState struct {
 
 // APIKey lets a program use /v1. The key itself is shown once and only its SHA-256 is kept.
 type APIKey struct {
-	ID       string    `json:"id"` // "key_…"
-	Name     string    `json:"name"`
-	App      string    `json:"app,omitempty"` // empty: all apps
-	Scope    Scope     `json:"scope"`
-	Created  time.Time `json:"created"`
-	LastUsed time.Time `json:"last_used,omitzero"`
-	Sum      [32]byte  `json:"-"`
+	ID   string `json:"id"` // "key_…"
+	Name string `json:"name"`
+	App  string `json:"app,omitempty"` // empty: all apps
+	// Publisher limits the key to what is that publisher's, with the scope publisher.
+	Publisher string    `json:"publisher,omitempty"`
+	Scope     Scope     `json:"scope"`
+	Created   time.Time `json:"created"`
+	LastUsed  time.Time `json:"last_used,omitzero"`
+	Sum       [32]byte  `json:"-"`
 }
 
 // Scope is what an API key may do.
@@ -128,6 +130,8 @@ const (
 	ScopeEvents Scope = "events" // report events
 	ScopeRead   Scope = "read"   // read everything but secrets
 	ScopeAdmin  Scope = "admin"  // everything
+	// ScopePublisher sets up one publisher's own apps, zones and endpoints, and reads what became of their events.
+	ScopePublisher Scope = "publisher"
 )
 
 // Trouble says since when the store cannot store anything, and why: a full disk, most often. The zero value means that it can.

@@ -144,6 +144,13 @@ func (k ViewSeal) IsToken(id ViewID, token string) bool {
 	return hmac.Equal([]byte(token), []byte(k.Token(id)))
 }
 
+// Key makes a key of the folder's for one purpose. Keys of different purposes say nothing of one another.
+func (k ViewSeal) Key(purpose string) [32]byte {
+	mac := hmac.New(sha256.New, k[:])
+	mac.Write([]byte("key " + purpose))
+	return [32]byte(mac.Sum(nil))
+}
+
 func (k ViewSeal) sum(purpose string, id ViewID) string {
 	mac := hmac.New(sha256.New, k[:])
 	mac.Write([]byte(purpose + " " + string(id)))
