@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"internal/view":      {".", "internal/telegram"},
 	"internal/objects":   {".", "internal/network", "internal/reward", "internal/route"},
 	"internal/ingest":    {".", "internal/network", "internal/reward", "internal/route"},
-	"internal/confirm":   {".", "internal/network", "internal/reward", "internal/route"},
+	"internal/confirm":   {".", "internal/ads", "internal/telegram"},
 	"internal/deliver":   {".", "internal/egress", "internal/route", "receiver"},
 	"internal/api":       {".", "internal/network", "internal/objects", "internal/reconcile", "internal/reward", "internal/route", "receiver"},
 	"internal/probe":     {".", "internal/egress", "internal/network", "internal/route", "receiver"},

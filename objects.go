@@ -43,6 +43,8 @@ type App struct {
 	BotToken Masked `json:"-"`
 	// BotID is the bot's number. With it alone, init data is checked by the signature for third parties.
 	BotID int64 `json:"bot_id,omitempty"`
+	// BotKey is the Ed25519 key that such signatures are checked with, in hex. Empty: the one that Telegram publishes.
+	BotKey string `json:"bot_key,omitempty"`
 }
 
 // ProfileAPI is the profile of sources that trusted servers report to through POST /v1/events.

@@ -99,7 +99,11 @@ func silentItems(f *facts, src *carom.Source) []Item {
 		Next: "see whether the network still counts views, and whether the URL entered there is still this one; what proves nothing shows here: " +
 			"carom show --unverified --app " + src.App + " --source " + src.Name,
 	}
-	if src.Profile == carom.ProfileAPI {
+	switch src.Profile {
+	case carom.ProfileSDK:
+		it.Fault = Configuration
+		it.Next = "see whether the app still shows ads, and what its page is answered: carom_ad_requests_total and carom_beacons_total in /metrics tell refusals"
+	case carom.ProfileAPI:
 		it.Fault = Configuration
 		it.Next = "see whether your server still reports, and what it is answered: carom show --app " + src.App + " --source " + src.Name
 	}

@@ -165,7 +165,10 @@ func silenceItems(f *facts, src *carom.Source) []Item {
 			What: "nothing was received in the last seven days",
 			Next: "enter its URL at the network; if the URL is lost, make a new one: carom rotate " + src.ID(),
 		}
-		if src.Profile == carom.ProfileAPI {
+		switch src.Profile {
+		case carom.ProfileSDK:
+			it.Next = "put the script tag of a zone into the app's page, carom list shows it, and call it once"
+		case carom.ProfileAPI:
 			it.Next = "report an event: carom send event --app " + src.App + " --source " + src.Name + " id=test-1 event_type=completion test=true"
 		}
 		items = append(items, it)

@@ -63,12 +63,16 @@ func Compile(o carom.Objects, profiles map[string]*network.Profile, publicURL st
 		}
 	}
 	var endpoints []*route.Endpoint
+	dialects := make(map[string]*carom.Dialect, len(o.Dialects))
+	for i := range o.Dialects {
+		dialects[o.Dialects[i].Name] = &o.Dialects[i]
+	}
 	perApp := map[string]int{}
 	for _, e := range o.Endpoints {
 		if perApp[e.App]++; perApp[e.App] == carom.MaxFanOut+1 {
 			errs = append(errs, carom.Invalid("endpoints", "the app %q has more than %d endpoints, and one event can be owed to no more: split the app", e.App, carom.MaxFanOut))
 		}
-		compiled, err := route.Compile(e)
+		compiled, err := route.CompileIn(e, dialects[e.Dialect])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("endpoint %s: %w", e.ID(), err))
 			continue
@@ -88,7 +92,11 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 	if s.Rate > 0 {
 		src.pace = newPace(s.Rate)
 	}
-	if s.Profile == carom.ProfileAPI {
+	switch s.Profile {
+	case carom.ProfileSDK:
+		a.sources[s.Name] = src
+		return nil
+	case carom.ProfileAPI:
 		a.sources[s.Name] = src
 		a.api = append(a.api, src)
 		return nil

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// client is the address that the request came from. X-Forwarded-For is read only behind a proxy that the operator names:
+// Client is the address that the request came from. X-Forwarded-For is read only behind a proxy that the operator names:
 // from its right end, the first address that is not such a proxy. Anybody can write what stands left of that.
-func (d *Door) client(r *http.Request) netip.Addr {
+func (d *Door) Client(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{} // a local socket has no address

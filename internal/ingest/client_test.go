@@ -41,7 +41,7 @@ func TestClientAddress(t *testing.T) {
 			for _, value := range tt.forwarded {
 				r.Header.Add("X-Forwarded-For", value)
 			}
-			if got := d.client(r).String(); got != tt.want {
+			if got := d.Client(r).String(); got != tt.want {
 				t.Errorf("the client behind %s with %q is %s, want %s", tt.peer, tt.forwarded, got, tt.want)
 			}
 		})
@@ -51,7 +51,7 @@ func TestClientAddress(t *testing.T) {
 func TestNoProxyIsTrustedByDefault(t *testing.T) {
 	d := New(Options{})
 	r := &http.Request{RemoteAddr: "127.0.0.1:4711", Header: http.Header{"X-Forwarded-For": {"192.0.2.1"}}}
-	if got := d.client(r).String(); got != "127.0.0.1" {
+	if got := d.Client(r).String(); got != "127.0.0.1" {
 		t.Errorf("the client is %s, want the peer", got)
 	}
 }

@@ -157,7 +157,7 @@ func (d *Door) report(c *Catalog, r *http.Request, key carom.APIKey, items []jso
 	results := make([]Result, len(items))
 	var subs []*carom.Submission
 	var places []int
-	base := carom.Received{At: d.opts.Clock().UTC(), Method: r.Method, Path: "/v1/events", ContentType: "application/json", Client: d.client(r)}
+	base := carom.Received{At: d.opts.Clock().UTC(), Method: r.Method, Path: "/v1/events", ContentType: "application/json", Client: d.Client(r)}
 	for i, raw := range items {
 		base.Body = raw
 		sub, err := c.reported(raw, key, base, &results[i])
@@ -257,7 +257,7 @@ func (c *Catalog) reportSource(appName, name string, key carom.APIKey) (*source,
 		}
 		return nil, carom.Invalid("source", "the app has several sources for reported events: name one")
 	}
-	if src := a.sources[name]; src != nil && src.binding == nil {
+	if src := a.sources[name]; src != nil && src.Profile == carom.ProfileAPI {
 		return src, nil
 	}
 	return nil, carom.Invalid("source", "the app has no source of that name with profile: api")

@@ -147,6 +147,13 @@ func (d *Door) accept(c *Catalog, subs ...*carom.Submission) {
 		if s.Event.Source != carom.SourceCarom {
 			c.target(s)
 		}
+	}
+	d.commit(subs...)
+}
+
+// commit has subs stored and hands over their deliveries.
+func (d *Door) commit(subs ...*carom.Submission) {
+	for _, s := range subs {
 		for i := range s.Targets {
 			s.Targets[i].Direct = d.opts.Lanes.Reserve(s.Targets[i].Endpoint)
 		}

@@ -133,7 +133,7 @@ func (d *Door) received(r *http.Request, shown, secret string, now time.Time) ca
 	return carom.Received{
 		At: now, Method: method[:min(len(method), maxMethodBytes)], Path: shown,
 		RawQuery:    maskText(r.URL.RawQuery, secret),
-		ContentType: contentType[:min(len(contentType), maxTypeBytes)], Client: d.client(r),
+		ContentType: contentType[:min(len(contentType), maxTypeBytes)], Client: d.Client(r),
 	}
 }
 

@@ -121,7 +121,7 @@ func addProfiles(profiles map[string]*Profile, from fs.FS) error {
 		if err := carom.CheckName(file, name); err != nil {
 			return err
 		}
-		if profiles[name] != nil || name == carom.ProfileAPI {
+		if profiles[name] != nil || name == carom.ProfileAPI || name == carom.ProfileSDK {
 			return carom.Invalid(file, "carom has a profile %s of its own: give the file another name", name)
 		}
 		data, err := fs.ReadFile(from, file)

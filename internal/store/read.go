@@ -278,6 +278,22 @@ func (s *Store) queryEvents(ctx context.Context, bucket uint32, where []string, 
 	return out, translate(rows.Err())
 }
 
+// Event returns an event. Its errors are those of [Store.Story].
+func (s *Store) Event(ctx context.Context, id carom.EventID) (*carom.Event, error) {
+	inc, ref, err := id.Place()
+	if err != nil {
+		return nil, err
+	}
+	if !s.isOurs(inc, ref.Bucket) {
+		return nil, fmt.Errorf("event %s is of another data folder: %w", id, carom.ErrNotFound)
+	}
+	ev, _, err := s.eventAt(ctx, s.r, ref)
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w", id, err)
+	}
+	return ev, nil
+}
+
 // Story returns everything that is known about an event. It returns carom.ErrNotFound when it is not there, carom.ErrInvalid
 // when id is not an event id.
 func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, error) {

@@ -140,6 +140,24 @@ func ThirdParty(botID int64, key ed25519.PublicKey) (*Verifier, error) {
 	}}, nil
 }
 
+// Of makes the Verifier of an app: by its bot's token, or else by the bot's id. An app that has neither has none, and nil is
+// returned. The error is a *carom.FieldError.
+func Of(a *carom.App) (*Verifier, error) {
+	switch {
+	case a.BotToken != "":
+		return BotToken(string(a.BotToken))
+	case a.BotID == 0:
+		return nil, nil
+	case a.BotKey == "":
+		return ThirdParty(a.BotID, ProductionKey())
+	}
+	key, err := hex.DecodeString(a.BotKey)
+	if err != nil {
+		return nil, carom.Invalid("public_key", "it is not hexadecimal: give the key as Telegram writes it, 64 digits")
+	}
+	return ThirdParty(a.BotID, key)
+}
+
 // ProductionKey returns the key that Telegram's servers sign with, e7bf03a2….
 //
 // Source: core.telegram.org/bots/webapps, "Validating data for Third-Party Use".

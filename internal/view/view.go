@@ -120,7 +120,7 @@ func New(o Options) *Door {
 func (d *Door) Use(objects carom.Objects) {
 	c := &catalog{apps: map[string]*app{}, origins: map[string]bool{}}
 	for _, a := range objects.Apps {
-		bot, err := botOf(&a)
+		bot, err := telegram.Of(&a)
 		if err != nil {
 			d.opts.Log.Warn("browsers cannot open views of this app", "app", a.Name, "error", err)
 		}
@@ -163,17 +163,6 @@ type app struct {
 	sources map[string]bool    // by name: whether its events are known by their user alone
 	byUser  bool               // those of any source are
 	bot     *telegram.Verifier // nil: browsers open no views
-}
-
-// botOf makes the verifier of an app's init data. An app without a bot has none.
-func botOf(a *carom.App) (*telegram.Verifier, error) {
-	switch {
-	case a.BotToken != "":
-		return telegram.BotToken(string(a.BotToken))
-	case a.BotID != 0:
-		return telegram.ThirdParty(a.BotID, telegram.ProductionKey())
-	}
-	return nil, nil
 }
 
 // admits says whether a page of this origin may use the app's views. Only browsers send an origin.

@@ -1,0 +1,164 @@
+package confirm
+
+import (
+	"sync"
+	"time"
+
+	"carom"
+)
+
+// Bounds of what is remembered of showings.
+const (
+	maxShowings = 300_000          // in some 150 MB; more are told to try later
+	echoes      = 30 * time.Second // how long the outcome of one is answered from memory; the store knows it longer
+)
+
+// showings remember the ads that began and are not settled, and for a moment those that are. The zero value is not usable.
+type showings struct {
+	mu      sync.Mutex // guards all below
+	byID    map[[16]byte]*entry
+	begun   fifo // by when they began
+	settled fifo // by when they were settled
+}
+
+// entry is one showing. It is pending from its start until somebody settles it.
+type entry struct {
+	showing showing // of one that began here; else, and when it is settled, the zero value
+	pending bool
+	claim   *claim // of whoever settles it, or has; nil while it is pending
+}
+
+// claim is the settling of one showing. What it came to stands when done is closed.
+type claim struct {
+	done    chan struct{}
+	outcome outcome
+	failed  bool // nothing was stored: whoever asks next claims it anew
+}
+
+// outcome is what has become of an impression.
+type outcome struct {
+	value    carom.RewardEventType
+	price    carom.Price
+	repeated bool // it was stored before
+}
+
+// fifo holds entries in the order of their times, with those that have left it as holes.
+type fifo struct {
+	items []queued
+	head  int
+}
+
+type queued struct {
+	id [16]byte
+	at time.Time
+}
+
+func (q *fifo) push(id [16]byte, at time.Time) { q.items = append(q.items, queued{id, at}) }
+
+// pop takes the first one if it is from before the time.
+func (q *fifo) pop(before time.Time) (id [16]byte, ok bool) {
+	if q.head == len(q.items) || !q.items[q.head].at.Before(before) {
+		return id, false
+	}
+	id = q.items[q.head].id
+	if q.head++; q.head > 1024 && q.head > len(q.items)/2 {
+		q.items = append(q.items[:0:0], q.items[q.head:]...)
+		q.head = 0
+	}
+	return id, true
+}
+
+func newShowings() *showings { return &showings{byID: map[[16]byte]*entry{}} }
+
+func (s *showings) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byID)
+}
+
+// begin remembers that an ad began. ok is false when there is no room. One that is known stays as it is.
+func (s *showings) begin(v *showing, now time.Time) (ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(now)
+	if s.byID[v.id] != nil {
+		return true
+	}
+	if len(s.byID) >= maxShowings {
+		return false
+	}
+	s.byID[v.id] = &entry{showing: *v, pending: true}
+	s.begun.push(v.id, now)
+	return true
+}
+
+// claim makes the caller the one who settles the showing, if first says so: then it ends in settle or drop. Else c is somebody
+// else's.
+func (s *showings) claim(id [16]byte) (c *claim, first bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.byID[id]
+	if e != nil && !e.pending {
+		return e.claim, false
+	}
+	if e == nil { // it began before a restart, or on another node
+		e = &entry{}
+		s.byID[id] = e
+	}
+	e.pending, e.claim = false, &claim{done: make(chan struct{})}
+	return e.claim, true
+}
+
+// settle says what the claimed showing came to.
+func (s *showings) settle(id [16]byte, c *claim, o outcome, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byID[id]; e != nil {
+		e.showing = showing{}
+	}
+	s.settled.push(id, now)
+	c.outcome = o
+	close(c.done)
+}
+
+// drop gives a claim up. What began here is pending again.
+func (s *showings) drop(id [16]byte, c *claim, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.byID[id]; e != nil && e.showing.id == id {
+		e.pending, e.claim = true, nil
+		s.begun.push(id, now)
+	} else {
+		delete(s.byID, id)
+	}
+	c.failed = true
+	close(c.done)
+}
+
+// forget drops outcomes that were answered long enough. The caller holds mu.
+func (s *showings) forget(now time.Time) {
+	for {
+		id, ok := s.settled.pop(now.Add(-echoes))
+		if !ok {
+			return
+		}
+		delete(s.byID, id)
+	}
+}
+
+// expired returns the showings that began too long ago and are not settled. They stay until they are claimed.
+func (s *showings) expired(now time.Time) []showing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(now)
+	var out []showing
+	for {
+		id, ok := s.begun.pop(now.Add(-ShowLife))
+		if !ok {
+			return out
+		}
+		if e := s.byID[id]; e != nil && e.pending {
+			out = append(out, e.showing)
+		}
+	}
+}
