@@ -33,6 +33,9 @@ type Config struct {
 	BaseURL        string // public URL, without a slash at its end; empty: unknown
 	TrustedProxies []netip.Prefix
 
+	EgressAddresses []netip.Prefix // that this server sends from, for receivers to know
+	PanelOrigins    []string       // of pages that may show the set-up page in a frame
+
 	Domains      []string      // certificates are obtained for them; empty: none are
 	ACMEEmail    string        // of the account; empty: none
 	ACMECA       string        // URL of the directory

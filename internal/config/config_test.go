@@ -154,6 +154,8 @@ func TestLoadReportsFaults(t *testing.T) {
 		{"an empty value", "", []string{"CAROM_DATA="}, nil, []string{`data: "" (from CAROM_DATA) cannot be used: give one`}},
 		{"bits behind a length", "trusted_proxies: 10.0.0.1/8\n", nil, nil, []string{"10.0.0.1/8 has bits behind its length: give 10.0.0.0/8"}},
 		{"a name for a network", "trusted_proxies: [10.0.0.0/8, proxy]\n", nil, nil, []string{`"proxy" is no network`}},
+		{"a page for an origin", "panel_origins: [https://panel.example, https://panel.example/setup]\n", nil, nil, []string{`"https://panel.example/setup" is no origin`}},
+		{"an origin that would end the policy", "", []string{"CAROM_PANEL_ORIGINS=https://a.example;script-src"}, nil, []string{"is no origin"}},
 		{"everyone trusted", "", []string{"CAROM_TRUSTED_PROXIES=::/0"}, nil, []string{"trusted_proxies: ::/0 trusts everyone"}},
 		{"profiles in public", "pprof: true\n", nil, nil, []string{"FILE:1:1: pprof: it is served at the private address alone"}},
 		{"one address twice", "", nil, []string{"--private-listen=127.0.0.1:8080"}, []string{"private_listen:", "choose another port"}},

@@ -61,6 +61,10 @@ func settings() []setting {
 			}},
 		{key: "takeover", init: "false", help: "take the sockets over from the server that runs on the same data folder, which then ends; without one, start as usual",
 			bind: func(c *Config) pflag.Value { return &boolValue{&c.Takeover} }},
+		{key: "egress_addresses", help: "networks or addresses that this server sends from, separated by commas, as /.well-known/carom.json tells receivers",
+			bind: func(c *Config) pflag.Value { return &prefixesValue{&c.EgressAddresses} }},
+		{key: "panel_origins", help: "origins of pages, separated by commas, that may show /setup in a frame: your own panel",
+			bind: func(c *Config) pflag.Value { return &originsValue{&c.PanelOrigins} }},
 		{key: "trusted_proxies", help: "networks or addresses of proxies whose X-Forwarded-For is believed, separated by commas",
 			bind: func(c *Config) pflag.Value { return &prefixesValue{&c.TrustedProxies} }},
 

@@ -175,6 +175,28 @@ func (v *domainsValue) Set(s string) error {
 func (v *domainsValue) String() string { return strings.Join(*v.to, ",") }
 func (v *domainsValue) Type() string   { return "names" }
 
+type originsValue struct{ to *[]string }
+
+func (v *originsValue) Set(s string) error {
+	var list []string
+	for item := range strings.SplitSeq(s, ",") {
+		item = strings.TrimSpace(item)
+		if item == "" || slices.Contains(list, item) {
+			continue
+		}
+		u, err := url.Parse(item)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || item != u.Scheme+"://"+u.Host || strings.ContainsAny(item, " ;'*") {
+			return fmt.Errorf("%q is no origin: give such as https://panel.example.com, without a path, separated by commas", clip(item))
+		}
+		list = append(list, item)
+	}
+	*v.to = list
+	return nil
+}
+
+func (v *originsValue) String() string { return strings.Join(*v.to, ",") }
+func (v *originsValue) Type() string   { return "origins" }
+
 // isDomain says whether s is a host name of letters, digits and dashes, and no address.
 func isDomain(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil || len(s) > 253 {
