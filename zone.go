@@ -108,8 +108,8 @@ type ConfirmRules struct {
 }
 
 // WithDefaults returns r with what is absent filled in. Viewable is the second of the IAB's and MRC's guidelines; an ad
-// of some seconds cannot be watched more often than the limits of a user and a device, and hundreds of people may share an
-// address.
+// of some seconds cannot be watched more often than the limit of a user. Phones of one mobile network may share an address and
+// say the same of themselves, so that a device may stand for many, and an address for more.
 func (r ConfirmRules) WithDefaults() ConfirmRules {
 	if r.Viewable == 0 {
 		r.Viewable = time.Second
@@ -123,7 +123,7 @@ func (r ConfirmRules) WithDefaults() ConfirmRules {
 		}
 	}
 	limit(&r.PerUser, 90, 10*time.Minute)
-	limit(&r.PerDevice, 90, 10*time.Minute)
+	limit(&r.PerDevice, 600, 10*time.Minute)
 	limit(&r.PerAddress, 3000, 10*time.Minute)
 	limit(&r.FrequencyCap, -1, 24*time.Hour)
 	return r

@@ -129,6 +129,9 @@ func (c *Catalog) addSource(s carom.Source, profiles map[string]*network.Profile
 // Covers says which of the fields that prices come from a profile's signature covers, as package reward asks it.
 func Covers(profiles map[string]*network.Profile) func(profile string) []string {
 	return func(name string) []string {
+		if name == carom.ProfileSDK {
+			return []string{carom.PriceEstimate} // carom's own token states it
+		}
 		p := profiles[name]
 		if p == nil {
 			return nil

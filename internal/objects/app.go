@@ -1,6 +1,8 @@
 package objects
 
 import (
+	"crypto/ed25519"
+	"encoding/hex"
 	"maps"
 	"net/netip"
 	"net/url"
@@ -17,8 +19,9 @@ const minBotSecret = 16
 func (r *reader) app(path, name string, n *node, out *carom.Objects) {
 	a := carom.App{Name: name}
 	sources := make(map[string]bool)
-	ends := len(out.Endpoints)
+	ends, zones := len(out.Endpoints), len(out.Zones)
 	var rules, sound []carom.Rule
+	hasSDK := false // a source for the events of its zones; else it gets one
 	r.object(path, n, fields{
 		"title":      text(r, &a.Title),
 		"publisher":  text(r, &a.Publisher),
@@ -29,9 +32,13 @@ func (r *reader) app(path, name string, n *node, out *carom.Objects) {
 		"sources": r.named(func(path, name string, n *node) {
 			out.Sources = append(out.Sources, r.source(path, a.Name, name, n))
 			sources[name] = true
+			hasSDK = hasSDK || out.Sources[len(out.Sources)-1].Profile == carom.ProfileSDK
 		}),
 		"endpoints": r.named(func(path, name string, n *node) {
 			out.Endpoints = append(out.Endpoints, r.endpoint(path, a.Name, name, n))
+		}),
+		"zones": r.keyed(checkZoneID, func(path, id string, n *node) {
+			out.Zones = append(out.Zones, r.zone(path, a.Name, id, n))
 		}),
 		"rules": r.named(func(path, name string, n *node) {
 			before := len(r.faults)
@@ -42,6 +49,10 @@ func (r *reader) app(path, name string, n *node, out *carom.Objects) {
 		}),
 	})
 	out.Apps = append(out.Apps, a)
+	r.checkApp(path, &a, out.Zones[zones:])
+	if len(out.Zones) > zones && !hasSDK {
+		sources[carom.SourceSDK] = true
+	}
 	// Rules are compiled later, those that rest on nothing that has a fault: what follows from a fault is not reported.
 	if !r.faultyBelow(path+".currencies", a.Currencies) {
 		out.Rules = append(out.Rules, sound...)
@@ -118,17 +129,25 @@ func (r *reader) telegram(a *carom.App) read {
 				return 0, "it is not the id of a bot: write the number before the colon of its token"
 			}
 			return id, ""
+		}), "bot_key": scan(r, &a.BotKey, "a key of 64 hexadecimal digits", func(s string) (string, string) {
+			if key, err := hex.DecodeString(s); err != nil || len(key) != ed25519.PublicKeySize {
+				return "", "it is no Ed25519 key: write its 64 hexadecimal digits, or remove the line for the key that Telegram publishes"
+			}
+			return strings.ToLower(s), ""
 		})}
 		r.secret(known, "bot_token", &token)
 		before := len(r.faults)
 		if r.object(path, n, known); len(r.faults) > before {
 			return
 		}
-		if token.path == "" && a.BotID == 0 {
+		switch {
+		case token.path == "" && a.BotID == 0:
 			r.fault(path, "it names no bot: add `bot_token`, or `bot_id` if somebody else holds the token")
 			return
-		}
-		if token.path == "" {
+		case token.path == "":
+			return
+		case a.BotKey != "":
+			r.fault(path+".bot_key", "the bot's token checks init data already, and no key is looked at: remove one of the two")
 			return
 		}
 		digits, secret, _ := strings.Cut(token.text, ":")

@@ -24,6 +24,9 @@ const (
 	KindSource    Kind = "source"
 	KindEndpoint  Kind = "endpoint"
 	KindRule      Kind = "rule"
+	KindZone      Kind = "zone"
+	KindCreative  Kind = "creative"
+	KindDialect   Kind = "dialect"
 )
 
 // Action is what an apply does to an object.
@@ -39,7 +42,7 @@ const (
 // Change is what an apply does to one object.
 type Change struct {
 	Kind   Kind          `json:"kind"`
-	ID     string        `json:"id"` // the object's name; of sources, endpoints and rules "app/name"
+	ID     string        `json:"id"` // the object's name; of sources, endpoints, rules and zones "app/name"
 	Action Action        `json:"action"`
 	Fields []FieldChange `json:"fields,omitempty"` // of added objects those that are no default, of changed ones those that differ
 }
@@ -52,17 +55,17 @@ type FieldChange struct {
 	After  string `json:"after"`
 }
 
-// Diff says what [Merge] changes: publishers, apps, sources, endpoints, rules, each sorted by ID. Objects that stay as they are do not
-// appear. A default that is written out equals an absent one.
+// Diff says what [Merge] changes: publishers, apps, sources, endpoints, rules, zones, creatives, dialects, each sorted by ID.
+// Objects that stay as they are do not appear. A default that is written out equals an absent one.
 func Diff(have, want carom.Objects, prune bool) []Change {
-	want = keepSecrets(have, want)
+	want = keepSecrets(have, yieldSDK(have, want, prune))
 	var changes []Change
 	for _, view := range []struct {
 		kind   Kind
 		fields func(carom.Objects) map[string][]shownField // of each object of the kind, by ID
 	}{
 		{KindPublisher, publishers}, {KindApp, apps}, {KindSource, sources}, {KindEndpoint, endpoints},
-		{KindRule, ruleFields},
+		{KindRule, ruleFields}, {KindZone, zoneFields}, {KindCreative, creativeFields}, {KindDialect, dialectFields},
 	} {
 		of := diff(view.fields(have), view.fields(want), view.fields(unset()))
 		for i := range of {
@@ -81,14 +84,16 @@ func unset() carom.Objects {
 	return carom.Objects{
 		Publishers: make([]carom.Publisher, 1), Apps: make([]carom.App, 1),
 		Sources: make([]carom.Source, 1), Endpoints: make([]carom.Endpoint, 1), Rules: make([]carom.Rule, 1),
+		Zones: make([]carom.Zone, 1), Creatives: make([]carom.Creative, 1), Dialects: make([]carom.Dialect, 1),
 	}
 }
 
 // Merge returns want completed by what have knows: a source for which want gives no secret keeps those it has, endpoints keep
 // their numbers, and without prune the objects that want does not name stay, behind the others. have and want are not changed.
-// A rule that stays may overlap with one of want: the result is to be compiled again before it comes into force.
+// A rule that stays may overlap with one of want, and a zone have an id of one: the result is to be compiled again, and given to
+// [CheckZones], before it comes into force.
 func Merge(have, want carom.Objects, prune bool) carom.Objects {
-	out := keepSecrets(have, want)
+	out := keepSecrets(have, yieldSDK(have, want, prune))
 	numbers := make(map[string]int, len(have.Endpoints))
 	for i := range have.Endpoints {
 		numbers[have.Endpoints[i].ID()] = have.Endpoints[i].No
@@ -105,6 +110,9 @@ func Merge(have, want carom.Objects, prune bool) carom.Objects {
 	out.Sources = keep(have.Sources, out.Sources, (*carom.Source).ID)
 	out.Endpoints = keep(have.Endpoints, out.Endpoints, (*carom.Endpoint).ID)
 	out.Rules = keep(have.Rules, want.Rules, (*carom.Rule).ID)
+	out.Zones = keep(have.Zones, want.Zones, zoneID)
+	out.Creatives = keep(have.Creatives, want.Creatives, func(c *carom.Creative) string { return c.Name })
+	out.Dialects = keep(have.Dialects, want.Dialects, func(d *carom.Dialect) string { return d.Name })
 	return out
 }
 
@@ -240,6 +248,9 @@ func apps(o carom.Objects) map[string][]shownField {
 		if a.BotID != 0 {
 			list = append(list, shownField{name: "telegram.bot_id", value: strconv.FormatInt(a.BotID, 10)})
 		}
+		if a.BotKey != "" {
+			list = append(list, shownField{name: "telegram.bot_key", value: a.BotKey})
+		}
 		for _, name := range slices.Sorted(maps.Keys(a.Currencies)) {
 			list = append(list, shownField{name: "currencies." + name, value: strconv.Itoa(a.Currencies[name])})
 		}
@@ -302,11 +313,17 @@ func secretField(name string, i int, value string, notAfter time.Time) []shownFi
 
 func endpoints(o carom.Objects) map[string][]shownField {
 	out := make(map[string][]shownField, len(o.Endpoints))
+	macros := make(map[string]func(string) bool, len(o.Dialects))
+	for i := range o.Dialects {
+		macros[o.Dialects[i].Name] = macrosOf(&o.Dialects[i])
+	}
 	for _, e := range o.Endpoints {
 		id := e.ID()
 		e = e.WithDefaults()
 		list := []shownField{
-			{name: "url", value: e.URL, shown: maskTemplate(e.URL)},
+			{name: "dialect", value: e.Dialect},
+			{name: "default", value: strconv.FormatBool(e.Default)},
+			{name: "url", value: e.URL, shown: maskTemplateIn(e.URL, macros[e.Dialect])},
 			{name: "method", value: e.Method},
 			{name: "content_type", value: e.ContentType},
 			{name: "sends", value: cmp.Or(string(e.Sends), "events")},
@@ -386,15 +403,21 @@ func waitsText(list []time.Duration) string {
 
 // maskTemplate hides what may be a secret in a URL template: every constant value of the query, segments of the path that
 // are long enough for one, and credentials before the host.
-func maskTemplate(template string) string {
+func maskTemplate(template string) string { return maskTemplateIn(template, nil) }
+
+// maskTemplateIn is maskTemplate for a dialect, with what says whether a text holds one of its macros; nil is carom's own.
+func maskTemplateIn(template string, holdsMacro func(string) bool) string {
 	const mask = "***"
+	if holdsMacro == nil {
+		holdsMacro = func(s string) bool { return strings.Contains(s, "{") }
+	}
 	front, query, hasQuery := strings.Cut(template, "?")
 	if !hasQuery && strings.Contains(template, "=") && !strings.Contains(template, "/") {
 		front, query = "", template // a query alone
 	}
 	segments := strings.Split(front, "/")
 	for i, s := range segments {
-		if i > 2 && len(s) >= 20 && !strings.Contains(s, "{") {
+		if i > 2 && len(s) >= 20 && !holdsMacro(s) {
 			segments[i] = mask
 		} else if at := strings.LastIndexByte(s, '@'); i == 2 && at >= 0 {
 			segments[i] = mask + s[at:]
@@ -402,7 +425,7 @@ func maskTemplate(template string) string {
 	}
 	params := strings.Split(query, "&")
 	for i, p := range params {
-		if name, value, ok := strings.Cut(p, "="); ok && value != "" && !strings.Contains(value, "{") {
+		if name, value, ok := strings.Cut(p, "="); ok && value != "" && !holdsMacro(value) {
 			params[i] = name + "=" + mask
 		}
 	}

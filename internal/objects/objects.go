@@ -1,9 +1,10 @@
 // Package objects reads the operator's file (carom.yaml) into [carom.Objects], and says what differs from the objects in
 // force.
 //
-// The file is the one place where an operator writes down publishers, apps, sources, endpoints and rules. [Parse] is strict:
-// every key is known, every reference leads somewhere, every template and rule is compiled, and all faults are reported at once,
-// each with its line and its fix. [Diff] shows what an apply would change, [Merge] is its result. What the store then does with that
+// The file is the one place where an operator writes down publishers, apps, sources, endpoints and rules, and for the network end
+// zones, creatives and dialects. [Parse] is strict: every key is known, every reference leads somewhere, every template and rule
+// is compiled, and all faults are reported at once, each with its line and its fix. [Diff] shows what an apply would change,
+// [Merge] is its result, [CheckZones] checks what zones of several apps have in common. What the store then does with that
 // result, and how it comes into force, is not decided here.
 //
 // Everything is a pure function of its arguments, apart from random secrets and what an [Env] reads, and safe for concurrent
@@ -18,6 +19,7 @@ import (
 	"slices"
 
 	"carom"
+	"carom/internal/ads"
 	"carom/internal/network"
 	"carom/internal/reward"
 	"carom/internal/route"
@@ -64,7 +66,10 @@ func Parse(file string, text []byte, env Env) (*File, error) {
 type rules struct {
 	profiles []string // names of profiles, sorted
 	source   func(carom.Source) error
-	endpoint func(carom.Endpoint) error
+	endpoint func(carom.Endpoint, *carom.Dialect) error // nil: carom's own
+	dialect  func(*carom.Dialect) error
+	creative func(*carom.Creative) error
+	adServer func(*carom.AdServer) error
 	rewards  func(carom.Objects) ([]reward.Warning, error)
 }
 
@@ -78,15 +83,16 @@ func rulesOf(profiles map[string]*network.Profile) (rules, error) {
 			return rules{}, fmt.Errorf("read the profiles of networks: %w", err)
 		}
 	}
-	out := rules{profiles: []string{carom.ProfileAPI}}
+	out := rules{profiles: []string{carom.ProfileAPI, carom.ProfileSDK}}
 	for name := range profiles {
 		out.profiles = append(out.profiles, name)
 	}
 	slices.Sort(out.profiles)
-	out.endpoint = func(e carom.Endpoint) error {
-		_, err := route.Compile(e)
+	out.endpoint = func(e carom.Endpoint, d *carom.Dialect) error {
+		_, err := route.CompileIn(e, d)
 		return err
 	}
+	out.dialect, out.creative, out.adServer = route.CheckDialect, ads.CheckCreative, ads.CheckAdServer
 	out.source = func(s carom.Source) error {
 		profile := profiles[s.Profile]
 		if profile == nil {
@@ -105,6 +111,9 @@ func rulesOf(profiles map[string]*network.Profile) (rules, error) {
 		return err
 	}
 	covers := func(profile string) []string {
+		if profile == carom.ProfileSDK {
+			return []string{carom.PriceEstimate} // carom's own token states it
+		}
 		var fields []string
 		for _, field := range []string{carom.PriceEstimate, carom.PriceReward} {
 			if p := profiles[profile]; p != nil && p.Covered(field) {
@@ -125,13 +134,17 @@ func parse(file string, text []byte, env Env, rules rules) (*File, error) {
 	out := &File{}
 	if root := r.tree(text); root != nil {
 		r.root(root, &out.Objects)
-		out.Warnings = r.checkRewards(out.Objects)
+		out.Objects.AddSDKSources()
+		r.checkZones(&out.Objects)
+		r.checkRewards(out.Objects)
 	}
 	if len(r.faults) > 0 {
 		return nil, r.err()
 	}
 	slices.Sort(r.reads)
 	out.Reads = slices.Compact(r.reads)
+	slices.SortStableFunc(r.warnings, byPlace)
+	out.Warnings = r.warnings
 	return out, nil
 }
 

@@ -179,12 +179,18 @@ func TestParseResolvesAnchors(t *testing.T) {
 }
 
 func TestParseReportsAllFaults(t *testing.T) {
-	_, err := parseFile(t, "faults.yaml")
+	for _, name := range []string{"faults", "network_faults"} {
+		t.Run(name, func(t *testing.T) { reportsAllFaults(t, name) })
+	}
+}
+
+func reportsAllFaults(t *testing.T, name string) {
+	_, err := parseFile(t, name+".yaml")
 	if err == nil {
-		t.Fatal("Parse(faults.yaml) returned no error")
+		t.Fatalf("Parse(%s.yaml) returned no error", name)
 	}
 	got := filepathToSlash(err.Error()) + "\n"
-	golden := filepath.Join("testdata", "faults.golden")
+	golden := filepath.Join("testdata", name+".golden")
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -288,7 +294,7 @@ func TestRepetitionIsBounded(t *testing.T) {
 		b.WriteString("  a" + decimal(i) + ": { endpoints: *e }\n")
 	}
 	nothingWrong := rules{
-		endpoint: func(carom.Endpoint) error { return nil }, rewards: func(carom.Objects) ([]reward.Warning, error) { return nil, nil },
+		endpoint: func(carom.Endpoint, *carom.Dialect) error { return nil }, rewards: func(carom.Objects) ([]reward.Warning, error) { return nil, nil },
 	}
 	_, err := parse("f", []byte(b.String()), Env{}, nothingWrong)
 	if err == nil || !strings.Contains(err.Error(), "aliases repeat more than carom reads") {
@@ -301,7 +307,7 @@ func decimal(i int) string {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"full.yaml", "anchors.yaml", "faults.yaml"} {
+	for _, name := range []string{"full.yaml", "anchors.yaml", "faults.yaml", "network.yaml", "network_faults.yaml"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)

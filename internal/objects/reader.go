@@ -25,11 +25,14 @@ type reader struct {
 	env   Env
 	rules rules
 
-	faults []*carom.FieldError
-	faulty map[string]bool  // paths that have a fault
-	at     map[string]place // where each visited path stands
-	visits int
-	reads  []string
+	faults   []*carom.FieldError
+	warnings []*carom.FieldError
+	faulty   map[string]bool  // paths that have a fault
+	at       map[string]place // where each visited path stands
+	visits   int
+	reads    []string
+
+	endpoints []pendingEndpoint
 }
 
 // read reads a value that stands at path. Each of the methods below that return one binds it to where the value goes.
@@ -66,6 +69,16 @@ func (r *reader) faultAt(at place, path, format string, args ...any) {
 	r.faults = append(r.faults, fault)
 }
 
+// warn notes what is no fault and probably not meant.
+func (r *reader) warn(path, format string, args ...any) {
+	if len(r.warnings) == maxFaults {
+		return
+	}
+	warning, at := carom.Invalid(path, format, args...), r.nearest(path)
+	warning.File, warning.Line, warning.Column = r.file, at.line, at.column
+	r.warnings = append(r.warnings, warning)
+}
+
 // faultsOf reports each fault in err, which another package found in the object at path. mapField turns its name of a field
 // into the file's. Fields that have a fault already are left out.
 func (r *reader) faultsOf(path string, err error, mapField func(string) string) {
@@ -90,6 +103,18 @@ func (r *reader) faultsOf(path string, err error, mapField func(string) string) 
 	if !r.faulty[path] {
 		r.fault(path, "%s", message)
 	}
+}
+
+// faultsBeside is faultsOf for an object of whose keys some may have had faults since there were so many of them as before says.
+// Then what seems to be missing is not reported: it may be one of those.
+func (r *reader) faultsBeside(before int, path string, err error) {
+	incomplete := len(r.faults) > before
+	r.faultsOf(path, err, func(field string) string {
+		if at := path + "." + field; incomplete && r.at[at] == (place{}) {
+			r.faulty[at] = true
+		}
+		return field
+	})
 }
 
 // visit counts a value, and says whether to go on.
@@ -142,6 +167,11 @@ func (r *reader) object(path string, n *node, known fields) {
 
 // named reads an object whose keys are names of objects.
 func (r *reader) named(each func(path, name string, n *node)) read {
+	return r.keyed(func(name string) error { return carom.CheckName("", name) }, each)
+}
+
+// keyed is named for keys of another form, which check knows.
+func (r *reader) keyed(check func(key string) error, each func(path, key string, n *node)) read {
 	return func(path string, n *node) {
 		if n.kind == null || !r.is(path, n, object, "names with their keys, indented below") {
 			return
@@ -152,7 +182,7 @@ func (r *reader) named(each func(path, name string, n *node)) read {
 			if !r.visit(below, e.place) {
 				return
 			}
-			r.faultsOf(below, carom.CheckName("", e.key), func(string) string { return "" })
+			r.faultsOf(below, check(e.key), func(string) string { return "" })
 			each(below, e.key, e.value)
 		}
 	}

@@ -188,15 +188,11 @@ func (r *reader) cap(to *[]carom.Cap) read {
 	}
 }
 
-// checkRewards has the rules compiled, those of them that could be read. It reports their faults and returns the warnings.
-func (r *reader) checkRewards(o carom.Objects) []*carom.FieldError {
+// checkRewards has the rules compiled, those of them that could be read. It reports their faults and notes the warnings.
+func (r *reader) checkRewards(o carom.Objects) {
 	warnings, err := r.rules.rewards(o)
 	r.faultsOf("apps", err, func(field string) string { return strings.TrimPrefix(field, "apps.") })
-	var out []*carom.FieldError
 	for _, w := range warnings {
-		at := r.nearest(w.Field)
-		out = append(out, &carom.FieldError{File: r.file, Line: at.line, Column: at.column, Field: w.Field, Message: w.Message})
+		r.warn(w.Field, "%s", w.Message)
 	}
-	slices.SortStableFunc(out, byPlace)
-	return out
 }

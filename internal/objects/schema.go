@@ -31,7 +31,14 @@ func (r *reader) root(n *node, out *carom.Objects) {
 			out.Publishers = append(out.Publishers, p)
 		}),
 		"apps": r.named(func(path, name string, n *node) { r.app(path, name, n, out) }),
+		"creatives": r.named(func(path, name string, n *node) {
+			out.Creatives = append(out.Creatives, r.creative(path, name, n))
+		}),
+		"dialects": r.named(func(path, name string, n *node) {
+			out.Dialects = append(out.Dialects, r.dialect(path, name, n))
+		}),
 	})
+	r.compileEndpoints(out.Dialects)
 	publishers := make(map[string]bool, len(out.Publishers))
 	for _, p := range out.Publishers {
 		publishers[p.Name] = true
@@ -114,22 +121,28 @@ func (r *reader) checkSource(path string, s *carom.Source, current, previous, ne
 	if s.RequireAddress && len(s.Addresses) == 0 && !r.faulty[path+".addresses"] {
 		r.fault(path+".require_address", "no address is listed, so that nothing would come through: add `addresses: [...]`, or remove it")
 	}
-	if s.Profile != carom.ProfileAPI {
+	if !ours(s.Profile) {
 		return
 	}
 	if s.Template != "" {
-		r.fault(path+".template", "a source with the profile %s has no URL at a network: remove the template", carom.ProfileAPI)
+		r.fault(path+".template", "a source with the profile %s has no URL at a network: remove the template", s.Profile)
 	}
 	if networkSecret.path != "" {
-		r.fault(networkSecret.path, "a source with the profile %s has no network: remove it", carom.ProfileAPI)
+		r.fault(networkSecret.path, "a source with the profile %s has no network: remove it", s.Profile)
+	}
+	who := "trusted servers use an API key (see `carom keys`)"
+	if s.Profile == carom.ProfileSDK {
+		who = "browsers prove what they report by the tokens that they were given"
 	}
 	for _, g := range []given{current, previous} {
 		if g.path != "" {
-			r.fault(g.path, "a source with the profile %s has no secret in a URL: remove it, trusted servers use an API key (see `carom keys`)",
-				carom.ProfileAPI)
+			r.fault(g.path, "a source with the profile %s has no secret in a URL: remove it, %s", s.Profile, who)
 		}
 	}
 }
+
+// ours says whether a profile stands for no network: what comes in is reported by trusted servers, or confirmed by carom.
+func ours(profile string) bool { return profile == carom.ProfileAPI || profile == carom.ProfileSDK }
 
 func (r *reader) mode(to *carom.SourceMode) read {
 	return scan(r, to, "live, frozen or shadow", func(s string) (carom.SourceMode, string) {
@@ -163,8 +176,8 @@ func (r *reader) checkShadow(path string, s *carom.Source) {
 		fault("credentials stand in it, where logs and proxies show them")
 	case s.Mode != carom.SourceShadow && !r.faulty[path+".mode"]:
 		r.fault(at, "only a source in shadow passes requests on: add the line `mode: shadow`, or remove it")
-	case s.Profile == carom.ProfileAPI:
-		r.fault(at, "a source with the profile %s has no network whose requests could be passed on: remove it", carom.ProfileAPI)
+	case ours(s.Profile):
+		r.fault(at, "a source with the profile %s has no network whose requests could be passed on: remove it", s.Profile)
 	}
 }
 
@@ -208,6 +221,8 @@ func (r *reader) endpoint(path, app, name string, n *node) carom.Endpoint {
 	var current, previous given
 	var until time.Time
 	known := fields{
+		"dialect":      text(r, &e.Dialect),
+		"default":      r.flag(&e.Default),
 		"url":          text(r, &e.URL),
 		"method":       text(r, &e.Method),
 		"headers":      r.headers(&e.Headers),
@@ -237,12 +252,7 @@ func (r *reader) endpoint(path, app, name string, n *node) carom.Endpoint {
 		return e // which is reported, and the only thing to say
 	}
 	e.SigningSecrets = r.keys(path, "signing_", current, previous, until)
-	r.faultsOf(path, r.rules.endpoint(e), func(field string) string {
-		if field == "signing_secrets" && current.path != "" {
-			return strings.TrimPrefix(current.path, path+".")
-		}
-		return field
-	})
+	r.endpoints = append(r.endpoints, pendingEndpoint{e, path, current.path})
 	return e
 }
 

@@ -20,7 +20,7 @@ const defaultRewardForm = defaultForm + "&reward_id={reward_id}&reward_state={re
 
 // compileBody checks the body of e and compiles it. It returns nothing for a GET, and for the JSON that all fields of the
 // event make.
-func compileBody(e *carom.Endpoint, f *faults) template {
+func compileBody(e *carom.Endpoint, l language, f *faults) template {
 	if e.Method != "POST" {
 		if e.Body != "" {
 			f.add("body", "a GET has none: add the line `method: POST`, or remove it")
@@ -35,50 +35,50 @@ func compileBody(e *carom.Endpoint, f *faults) template {
 		if e.Body == "" {
 			return nil
 		}
-		return compileJSON(e.Body, e.Sends, f)
+		return l.compileJSON(e.Body, f)
 	case "form":
 		switch {
 		case e.Body != "":
-			return compileForm(e.Body, e.Sends, f)
+			return l.compileForm(e.Body, f)
 		case e.Sends == carom.SendsRewards:
-			return compileForm(defaultRewardForm, e.Sends, f)
+			return language{sends: e.Sends}.compileForm(defaultRewardForm, f)
 		}
-		return compileForm(defaultForm, e.Sends, f)
+		return language{sends: e.Sends}.compileForm(defaultForm, f)
 	}
 	f.add("content_type", "%q is not known: use json or form; for another media type of JSON set the header Content-Type",
 		clip(e.ContentType))
 	return nil
 }
 
-func compileForm(text string, sends carom.Sends, f *faults) template {
-	t := parse("body", text, sends, f)
+func (l language) compileForm(text string, f *faults) template {
+	t := l.parse("body", text, encoded, f)
 	t.encode(inQuery)
 	for _, p := range t {
 		if p.macro == literal {
-			if fault := literalFault(p.text, false, sends); fault != "" {
+			if fault := l.literalFault(p.text, false); fault != "" {
 				f.add("body", "%s", fault)
 				return nil
 			}
 		}
 	}
-	refuseSignature("body", t, f)
+	l.refuseSignature("body", t, f)
 	return maskParams(nil, t)
 }
 
 // refuseSignature adds a fault when {signature} stands in t, which is no URL.
-func refuseSignature(name string, t template, f *faults) {
+func (l language) refuseSignature(name string, t template, f *faults) {
 	if t.count(signature) > 0 {
-		f.add(name, "{signature} stands only in the URL of a GET: remove it, a POST with a signing secret is signed in its headers")
+		f.add(name, "%s stands only in the URL of a GET: remove it, a POST with a signing secret is signed in its headers", l.write(signature, ""))
 	}
 }
 
-func compileJSON(text string, sends carom.Sends, f *faults) template {
+func (l language) compileJSON(text string, f *faults) template {
 	before := len(*f)
-	t := parse("body", text, sends, f)
+	t := l.parse("body", text, jsonText, f)
 	if !utf8.ValidString(text) {
 		f.add("body", "it is not UTF-8: save it as UTF-8")
 	}
-	refuseSignature("body", t, f)
+	l.refuseSignature("body", t, f)
 	if len(*f) > before {
 		return nil
 	}
@@ -89,7 +89,7 @@ func compileJSON(text string, sends carom.Sends, f *faults) template {
 			continue
 		}
 		if s.escaped {
-			f.add("body", "a backslash stands before {%s}: remove it, values are escaped by themselves", macroText(p))
+			f.add("body", "a backslash stands before %s: remove it, values are escaped by themselves", l.text(p))
 			return nil
 		}
 		p.encoding = inJSON
@@ -98,13 +98,13 @@ func compileJSON(text string, sends carom.Sends, f *faults) template {
 		}
 		s.out = append(s.out, p)
 	}
-	s.out.checkJSON(f)
+	s.out.checkJSON(l, f)
 	return s.out
 }
 
 // checkJSON renders t with values of each kind that a place outside of quotes turns into something else, since JSON that is
 // valid for some users only is found out too late.
-func (t template) checkJSON(f *faults) {
+func (t template) checkJSON(l language, f *faults) {
 	for _, kind := range []struct{ value, name string }{
 		{"two words", "text"}, {"7", "a number"}, {"", "empty"},
 	} {
@@ -112,7 +112,7 @@ func (t template) checkJSON(f *faults) {
 		var parsed json.RawMessage // checks the syntax alone: numbers stay as large as they are
 		if err := json.Unmarshal(rendered, &parsed); err != nil {
 			f.add("body", "it is not JSON when every macro is %s (%v): put macros inside quotes, such as %s",
-				kind.name, err, `{"id": "{ymid}"}`)
+				kind.name, err, `{"id": "`+l.write(ymid, "")+`"}`)
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -64,6 +65,9 @@ func checkFilter(e *carom.Endpoint, f *faults) {
 			f.add(list.name, "it holds an empty text, which is no name: remove it")
 		}
 	}
+	if e.Default {
+		checkDefault(e, f)
+	}
 	switch e.Sends {
 	case carom.SendsEvents:
 		checkEventFilter(e, f)
@@ -71,6 +75,16 @@ func checkFilter(e *carom.Endpoint, f *faults) {
 		checkRewardFilter(e, f)
 	default:
 		f.add("sends", "%q is not known: use events or rewards", clip(string(e.Sends)))
+	}
+}
+
+// checkDefault refuses a default endpoint for which the zones that no other names have no meaning.
+func checkDefault(e *carom.Endpoint, f *faults) {
+	if len(e.Filter.Zones) > 0 {
+		f.add("default", "a default endpoint is for the zones that no other names, and this one names zones in filter.zones: remove one of the two")
+	}
+	if e.Sends == carom.SendsRewards {
+		f.add("default", "an endpoint that gets rewards looks at no zones: remove it, or the line `sends: rewards`")
 	}
 }
 
@@ -110,13 +124,15 @@ func checkEventFilter(e *carom.Endpoint, f *faults) {
 
 // checkRewardTemplates refuses templates for rewards of which a receiver cannot grant each once, or cannot tell a grant from its
 // reversal. The bodies that carom writes by itself say both.
-func checkRewardTemplates(e *Endpoint, f *faults) {
+func checkRewardTemplates(e *Endpoint, l language, f *faults) {
 	if e.Sends != carom.SendsRewards || e.Method == "POST" && e.Body == "" {
 		return
 	}
-	name, fix := "url", "add &NAME={NAME} to the query"
+	name, fix := "url", func(m macro) string {
+		return fmt.Sprintf("add &%s=%s to the query", macros[m].Name, l.write(m, ""))
+	}
 	if e.Method == "POST" {
-		name, fix = "body", "add it, or leave the body to carom"
+		name, fix = "body", func(macro) string { return "add it, or leave the body to carom" }
 	}
 	count := func(m macro) int {
 		n := e.url.count(m) + e.body.count(m)
@@ -127,9 +143,9 @@ func checkRewardTemplates(e *Endpoint, f *faults) {
 	}
 	switch {
 	case count(rewardID) == 0:
-		f.add(name, "without {reward_id} the receiver cannot grant once: %s", strings.ReplaceAll(fix, "NAME", "reward_id"))
+		f.add(name, "without %s the receiver cannot grant once: %s", l.write(rewardID, ""), fix(rewardID))
 	case count(rewardState) == 0 && count(eventType) == 0:
-		f.add(name, "without {reward_state} the receiver takes a reversal for a grant: %s", strings.ReplaceAll(fix, "NAME", "reward_state"))
+		f.add(name, "without %s the receiver takes a reversal for a grant: %s", l.write(rewardState, ""), fix(rewardState))
 	}
 }
 
@@ -170,7 +186,7 @@ type header struct {
 	value template
 }
 
-func compileHeaders(e *carom.Endpoint, f *faults) []header {
+func compileHeaders(e *carom.Endpoint, l language, f *faults) []header {
 	if len(e.Headers) > maxHeaders {
 		f.add("headers", "there are %d: keep at most %d", len(e.Headers), maxHeaders)
 		return nil
@@ -191,7 +207,7 @@ func compileHeaders(e *carom.Endpoint, f *faults) []header {
 		}
 		seen[name] = true
 		typed = typed || name == "Content-Type"
-		out = append(out, header{name, compileHeaderValue(place, h.Value, e.Sends, f)})
+		out = append(out, header{name, l.compileHeaderValue(place, h.Value, f)})
 	}
 	if e.Method == "POST" && !typed {
 		mediaType := "application/json"
@@ -203,10 +219,10 @@ func compileHeaders(e *carom.Endpoint, f *faults) []header {
 	return out
 }
 
-func compileHeaderValue(place, text string, sends carom.Sends, f *faults) template {
-	t := parse(place, text, sends, f)
+func (l language) compileHeaderValue(place, text string, f *faults) template {
+	t := l.parse(place, text, plainText, f)
 	t.encode(inHeader)
-	refuseSignature(place, t, f)
+	l.refuseSignature(place, t, f)
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c == 0x7f {
 			f.add(place, "a line break or another control character stands in its value: remove it")

@@ -4,8 +4,6 @@ import (
 	"strings"
 
 	"github.com/agnivade/levenshtein"
-
-	"carom"
 )
 
 // Macro describes one placeholder of the template language, for documents and completion.
@@ -69,12 +67,15 @@ func (m macro) ofReward() bool { return rewardID <= m && m <= rewardUser }
 // fieldPrefix begins the macro of a further field: {field.NAME}.
 const fieldPrefix = "field."
 
-// macros is the closed list, by number. ofEvent marks values that come from the event, so that a receiver must not believe
+// described is one entry of macros. ofEvent marks values that come from the event, so that a receiver must not believe
 // them unless they are signed.
-var macros = [...]struct {
+type described struct {
 	Macro
 	ofEvent bool
-}{
+}
+
+// macros is the closed list, by number.
+var macros = [...]described{
 	literal:          {},
 	ymid:             {Macro{"ymid", "the id that the app passed to the SDK", "user123"}, true},
 	zoneID:           {Macro{"zone_id", "the main zone", "8790478"}, true},
@@ -133,7 +134,8 @@ var synonyms = [...]struct {
 	{"placement", requestVar}, {"var", requestVar}, {"subzone", subZoneID}, {"sub_zone", subZoneID}, {"subzone_id", subZoneID},
 	{"tg_id", telegramID}, {"tgid", telegramID}, {"telegram", telegramID}, {"sig", signature}, {"sign", signature},
 	{"hash", signature}, {"timestamp", sentAt}, {"time", sentAt}, {"id", deliveryID}, {"transaction_id", deliveryID},
-	{"fields", field},
+	{"goal", eventType}, {"event_name", eventType}, {"subid", ymid}, {"aff_click_id", ymid}, {"sum", estimatedPrice},
+	{"status", rewardEventType}, {"fields", field},
 }
 
 // rewardSynonyms are such words where an endpoint gets rewards. They go before synonyms.
@@ -146,23 +148,41 @@ var rewardSynonyms = [...]struct {
 	{"uid", rewardUser}, {"userid", rewardUser}, {"transaction_id", rewardID},
 }
 
-// suggest ends the error for an unknown macro: it names the nearest one that the endpoint can have, or where to look.
-func suggest(text string, sends carom.Sends) string {
-	word := strings.ReplaceAll(strings.ToLower(strings.TrimSpace(text)), "-", "_")
-	word, rest, dotted := strings.Cut(word, ".")
-	best, bestDistance := literal, 1+len(word)/2
+// normal is how words are compared.
+func normal(text string) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimSpace(text)), "-", "_")
+}
+
+// nearest returns the macro whose name, or a synonym of it, is nearest to text, and for a further field its name. rewardWords
+// lets the words of rewards go before those of events, and rewardMacros lets macros of rewards be found. It returns literal when
+// nothing is near.
+func nearest(text string, rewardWords, rewardMacros bool) (m macro, fieldName string) {
+	m, _ = nearestWithin(normal(text), rewardWords, rewardMacros)
+	if m != field {
+		return m, ""
+	}
+	if _, name, _ := strings.Cut(text, "."); name != "" {
+		return field, name
+	}
+	return field, "NAME"
+}
+
+// nearestWithin is nearest for a word in its normal form. It says how far the macro is as well.
+func nearestWithin(word string, rewardWords, rewardMacros bool) (best macro, bestDistance int) {
+	word, _, _ = strings.Cut(word, ".")
+	best, bestDistance = literal, 1+len(word)/2
 	consider := func(known string, m macro) {
 		if d := levenshtein.ComputeDistance(word, known); d < bestDistance {
 			best, bestDistance = m, d
 		}
 	}
-	if sends != carom.SendsEvents {
+	if rewardWords {
 		for _, s := range rewardSynonyms {
 			consider(s.word, s.macro)
 		}
 	}
 	for m := ymid; m < field; m++ {
-		if !m.ofReward() || sends != carom.SendsEvents {
+		if !m.ofReward() || rewardMacros {
 			consider(macros[m].Name, m)
 		}
 	}
@@ -170,22 +190,7 @@ func suggest(text string, sends carom.Sends) string {
 	for _, s := range synonyms {
 		consider(s.word, s.macro)
 	}
-	switch {
-	case best == field && dotted && rest != "":
-		_, name, _ := strings.Cut(text, ".")
-		return "did you mean {" + fieldPrefix + clip(name) + "}?"
-	case best != literal:
-		return "did you mean {" + macros[best].Name + "}?"
-	}
-	whose, list := "Monetag's", macros[ymid:numMonetag+1]
-	if sends != carom.SendsEvents {
-		whose, list = "a reward's", macros[rewardID:rewardUser+1]
-	}
-	names := make([]string, 0, len(list))
-	for _, m := range list {
-		names = append(names, "{"+m.Name+"}")
-	}
-	return whose + " are " + strings.Join(names, ", ") + "; further fields of an event are {field.NAME}"
+	return best, bestDistance
 }
 
 // clip shortens text from outside for an error.

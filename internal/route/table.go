@@ -7,8 +7,9 @@ import (
 	"carom"
 )
 
-// Matches says whether e gets the event: it is of the same app, is not held, and passes the filter. Tests pass, marked as
-// such; whether e is paused makes no difference. An endpoint that gets rewards gets no event.
+// Matches says whether the event is for e: it is of the same app, is not held, and passes the filter. Tests pass, marked as
+// such; whether e is paused makes no difference. An endpoint that gets rewards gets no event. What a default endpoint leaves to
+// others is not looked at: that takes all endpoints of the app, see [Table.Match].
 func (e *Endpoint) Matches(ev *carom.Event) bool {
 	return e.Sends == carom.SendsEvents && ev.Held == "" && ev.App == e.App &&
 		e.eventTypes.has(ev.Type) &&
@@ -20,12 +21,13 @@ func (e *Endpoint) Matches(ev *carom.Event) bool {
 
 // Table finds the endpoints of an event, and those of a reward. It is immutable: a change of endpoints makes a new one.
 type Table struct {
-	events, rewards map[string][]*Endpoint // what gets them, by app, in order of their numbers
+	events, rewards map[string][]*Endpoint     // what gets them, by app, in order of their numbers
+	named           map[string]map[string]bool // by app, the zones that endpoints for events name, unless they are default ones
 }
 
 // NewTable makes the table of the given endpoints, in any order.
 func NewTable(endpoints []*Endpoint) *Table {
-	t := &Table{make(map[string][]*Endpoint), make(map[string][]*Endpoint)}
+	t := &Table{make(map[string][]*Endpoint), make(map[string][]*Endpoint), make(map[string]map[string]bool)}
 	sorted := slices.SortedStableFunc(slices.Values(endpoints), func(a, b *Endpoint) int { return cmp.Compare(a.No, b.No) })
 	for _, e := range sorted {
 		byApp := t.events
@@ -33,16 +35,36 @@ func NewTable(endpoints []*Endpoint) *Table {
 			byApp = t.rewards
 		}
 		byApp[e.App] = append(byApp[e.App], e)
+		if e.Sends == carom.SendsEvents && !e.Default {
+			t.name(e.App, e.Filter.Zones)
+		}
 	}
 	return t
 }
 
+// name notes the zones of an app that an endpoint names.
+func (t *Table) name(app string, zones []string) {
+	if len(zones) == 0 {
+		return
+	}
+	if t.named[app] == nil {
+		t.named[app] = make(map[string]bool, len(zones))
+	}
+	for _, zone := range zones {
+		t.named[app][zone] = true
+	}
+}
+
 // Match appends to dst the endpoints that get the event, in order of their numbers, and returns the longer slice. It adds at
 // most carom.MaxFanOut, those of the lowest numbers.
+//
+// A default endpoint gets only what comes from zones that no other endpoint for events of the app names in its filter. Naming is
+// enough: neither the other lists of that filter nor whether that endpoint is paused make a difference, so that an event which it
+// does not want is not sent to the default one instead.
 func (t *Table) Match(dst []*Endpoint, ev *carom.Event) []*Endpoint {
 	full := len(dst) + carom.MaxFanOut
 	for _, e := range t.events[ev.App] {
-		if e.Matches(ev) {
+		if e.Matches(ev) && !(e.Default && t.named[ev.App][ev.ZoneID]) {
 			if dst = append(dst, e); len(dst) == full {
 				break
 			}

@@ -97,3 +97,68 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		t.Errorf("Match allocates %v times, want none", n)
 	}
 }
+
+func TestDefaultEndpoint(t *testing.T) {
+	endpoint := func(no int, name string, change func(*carom.Endpoint)) *route.Endpoint {
+		e := carom.Endpoint{No: no, App: "my-game", Name: name, URL: "https://example.com/"}
+		if change != nil {
+			change(&e)
+		}
+		return mustCompile(t, e)
+	}
+	zones := func(list ...string) func(*carom.Endpoint) {
+		return func(e *carom.Endpoint) { e.Filter.Zones = list }
+	}
+	byDefault := endpoint(1, "default", func(e *carom.Endpoint) { e.Default = true })
+	clicksByDefault := endpoint(2, "clicks", func(e *carom.Endpoint) { e.Default, e.Filter.EventTypes = true, []carom.EventType{carom.Click} })
+	table := route.NewTable([]*route.Endpoint{
+		byDefault, clicksByDefault,
+		endpoint(3, "everything", nil), // it names no zone
+		endpoint(4, "zone-1", zones("1", "2")),
+		endpoint(5, "paused", func(e *carom.Endpoint) { e.Filter.Zones, e.Paused = []string{"3"}, true }),
+		endpoint(6, "valued", func(e *carom.Endpoint) {
+			e.Filter.Zones, e.Filter.Values = []string{"4"}, []carom.RewardEventType{carom.Valued}
+		}),
+		endpoint(7, "no zone", zones("")),
+		endpoint(8, "another app", func(e *carom.Endpoint) { e.App, e.Filter.Zones = "other", []string{"5"} }),
+	})
+	tests := []struct {
+		name, app, zone string
+		kind            carom.EventType
+		value           carom.RewardEventType
+		want            []int
+	}{
+		{"a zone that nobody names", "my-game", "9", carom.Impression, carom.Valued, []int{1, 3}},
+		{"two defaults, of which one wants clicks", "my-game", "9", carom.Click, carom.Valued, []int{1, 2, 3}},
+		{"a zone with an endpoint of its own", "my-game", "2", carom.Click, carom.Valued, []int{3, 4}},
+		{"a zone whose endpoint is paused", "my-game", "3", carom.Click, carom.Valued, []int{3, 5}},
+		{"a zone whose endpoint does not want it", "my-game", "4", carom.Click, carom.NotValued, []int{3}},
+		{"a zone whose endpoint wants it", "my-game", "4", carom.Click, carom.Valued, []int{3, 6}},
+		{"no zone, which is named", "my-game", "", carom.Click, carom.Valued, []int{3, 7}},
+		{"a zone that another app names", "my-game", "5", carom.Click, carom.Valued, []int{1, 2, 3}},
+		{"an app without defaults", "other", "9", carom.Click, carom.Valued, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []int
+			for _, e := range table.Match(nil, &carom.Event{App: tt.app, ZoneID: tt.zone, Type: tt.kind, Value: tt.value}) {
+				got = append(got, e.No)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("endpoints (-want +got):\n%s", diff)
+			}
+		})
+	}
+	dst, ev := make([]*route.Endpoint, 0, 8), &carom.Event{App: "my-game", ZoneID: "2", Type: carom.Click, Value: carom.Valued}
+	if n := testing.AllocsPerRun(100, func() { _ = table.Match(dst, ev) }); n != 0 {
+		t.Errorf("Match allocates %v times, want none", n)
+	}
+}
+
+func TestDefaultFaults(t *testing.T) {
+	const url = "https://example.com/?id={reward_id}&s={reward_state}"
+	_, err := route.Compile(carom.Endpoint{URL: "https://example.com/", Default: true, Filter: carom.Filter{Zones: []string{"1"}}})
+	checkFault(t, err, "default: a default endpoint is for the zones that no other names")
+	_, err = route.Compile(carom.Endpoint{URL: url, Default: true, Sends: carom.SendsRewards})
+	checkFault(t, err, "default: an endpoint that gets rewards looks at no zones")
+}

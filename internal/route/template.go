@@ -1,7 +1,6 @@
 package route
 
 import (
-	"fmt"
 	"slices"
 
 	"carom"
@@ -39,52 +38,30 @@ func (f *faults) add(field, format string, args ...any) {
 }
 
 // parse splits text into literals and macros. Whatever does not have the form of a macro is literal, so that JSON can be
-// written as it is. Unknown macros become faults of name, once each, and so do those of rewards where events are sent.
-func parse(name, text string, sends carom.Sends, f *faults) template {
+// written as it is. What is wrong with macros becomes faults of name, once each.
+func (l language) parse(name, text string, n notation, f *faults) template {
 	if len(text) > maxTemplateBytes {
 		f.add(name, "the template has %d bytes: shorten it to %d", len(text), maxTemplateBytes)
 		return nil
 	}
 	var t template
 	var told []string
-	tell := func(fault string) {
-		if !slices.Contains(told, fault) {
-			told = append(told, fault)
-			f.add(name, "%s", fault)
-		}
-	}
 	begin := 0
-	for i := 0; i < len(text); i++ {
-		if text[i] != '{' {
-			continue
+	for _, tok := range l.tokens(text, n) {
+		if begin < tok.begin {
+			t = append(t, part{text: text[begin:tok.begin]})
 		}
-		inner, ok := macroAt(text[i:])
-		if !ok {
-			continue
+		begin = tok.end
+		if tok.fault != "" && !slices.Contains(told, tok.fault) {
+			told = append(told, tok.fault)
+			f.add(name, "%s", tok.fault)
 		}
-		if begin < i {
-			t = append(t, part{text: text[begin:i]})
-		}
-		begin = i + len(inner) + 2
-		i = begin - 1
-		m, fieldName, known := lookup(inner)
-		switch {
-		case !known:
-			m = unknown
-			tell(unknownMacro(inner, sends))
-		case m.ofReward() && sends == carom.SendsEvents:
-			tell("{" + inner + "} is of rewards, and this endpoint gets events: add the line `sends: rewards`, or remove it")
-		}
-		t = append(t, part{text: fieldName, macro: m})
+		t = append(t, part{text: tok.field, macro: tok.macro})
 	}
 	if begin < len(text) {
 		t = append(t, part{text: text[begin:]})
 	}
 	return t
-}
-
-func unknownMacro(inner string, sends carom.Sends) string {
-	return fmt.Sprintf("unknown macro {%s}: %s", clip(inner), suggest(inner, sends))
 }
 
 // macroAt reads a macro at the start of s, which begins with a brace: {name}, or {name.NAME} for a further field. It returns

@@ -10,13 +10,13 @@ import (
 )
 
 // compileURL checks the URL template of e and compiles it.
-func compileURL(e *carom.Endpoint, f *faults) template {
+func compileURL(e *carom.Endpoint, l language, f *faults) template {
 	before := len(*f)
 	if e.URL == "" {
-		f.add("url", "it is missing: write where to send, such as https://example.com/postback?ymid={ymid}")
+		f.add("url", "it is missing: write where to send, such as https://example.com/postback?ymid=%s", l.write(ymid, ""))
 		return nil
 	}
-	t := parse("url", e.URL, e.Sends, f)
+	t := l.parse("url", e.URL, encoded, f)
 	if t == nil {
 		return nil
 	}
@@ -28,12 +28,12 @@ func compileURL(e *carom.Endpoint, f *faults) template {
 		if p.macro != literal {
 			continue
 		}
-		if fault := literalFault(p.text, true, e.Sends); fault != "" {
+		if fault := l.literalFault(p.text, true); fault != "" {
 			f.add("url", "%s", fault)
 			break
 		}
 	}
-	checkSignatureMacro(e, path, query, f)
+	checkSignatureMacro(e, l, path, query, f)
 	if len(*f) > before {
 		return nil
 	}
@@ -41,7 +41,7 @@ func compileURL(e *carom.Endpoint, f *faults) template {
 	if hasQuery {
 		out = maskParams(out.emit("?", false), query)
 	}
-	checkParses(out, f)
+	checkParses(out, l, f)
 	return out
 }
 
@@ -117,18 +117,13 @@ func (t template) encode(e encoding) {
 
 // literalFault says what is wrong with literal text of a URL or a form, and the fix. Such text is sent as it stands, so it has
 // to be encoded already; what clients would re-encode in different ways is refused.
-func literalFault(text string, isURL bool, sends carom.Sends) string {
+func (l language) literalFault(text string, isURL bool) string {
 	for i := range len(text) {
 		c := text[i]
 		switch {
 		case c == '%':
-			if i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2]) {
-				return "a % is not followed by two hex digits: write a literal % as %25"
-			}
-			if end := strings.Index(strings.ToLower(text[i:]), "%7d"); end > 0 && strings.EqualFold(text[i:i+3], "%7b") {
-				if _, ok := macroAt("{" + text[i+3:i+end] + "}"); ok {
-					return fmt.Sprintf("%%7B%[1]s%%7D would be sent as text: write the macro as {%[1]s}", clip(text[i+3:i+end]))
-				}
+			if fault := l.percentFault(text[i:]); fault != "" {
+				return fault
 			}
 		case c == ' ':
 			return "a space stands in it: write %20"
@@ -137,12 +132,9 @@ func literalFault(text string, isURL bool, sends carom.Sends) string {
 		case c >= 0x80:
 			return "a character that is not ASCII stands in it: percent-encode it, as é becomes %C3%A9"
 		case c == '{':
-			if end := strings.IndexByte(text[i:], '}'); end > 1 {
-				return unknownMacro(text[i+1:i+end], sends)
-			}
-			return "a { begins no macro: write macros like {event_type}, a literal { as %7B"
+			return l.braceFault(text[i:])
 		case c == '}':
-			return "a } ends no macro: write macros like {event_type}, a literal } as %7D"
+			return fmt.Sprintf("a } ends no macro: write macros like %s, a literal } as %%7D", l.write(eventType, ""))
 		case c == '#' && isURL:
 			return "it has a fragment, which is never sent: remove # and what follows, or write a literal # as %23"
 		case strings.IndexByte("\"<>\\^`|", c) >= 0:
@@ -152,30 +144,98 @@ func literalFault(text string, isURL bool, sends carom.Sends) string {
 	return ""
 }
 
+// percentFault says what is wrong with literal text that begins with a percent sign.
+func (l language) percentFault(text string) string {
+	if !isEncoded(text) {
+		fault := "a % is not followed by two hex digits: write a literal % as %25"
+		if l.dialect != nil {
+			fault += ", and macros like " + l.write(eventType, "")
+		}
+		return fault
+	}
+	if inner, ok := between(strings.NewReplacer("%7b", "%7B", "%7d", "%7D").Replace(text), "%7B", "%7D"); ok {
+		if fix := l.encodedMacro(inner); fix != "" {
+			return fmt.Sprintf("%%7B%s%%7D would be sent as text: write the macro as %s", clip(inner), fix)
+		}
+	}
+	if l.dialect == nil || !l.percent {
+		return ""
+	}
+	const sign = "%25"
+	if inner, ok := between(text, strings.Repeat(sign, len(l.open)), strings.Repeat(sign, len(l.shut))); ok {
+		if _, known := l.lookup(inner); known {
+			return fmt.Sprintf("%s would be sent as text: write the macro as %s", strings.ReplaceAll(l.show(inner), "%", sign), l.show(inner))
+		}
+	}
+	return ""
+}
+
+// encodedMacro says how to write what stands between percent-encoded braces, if it is a macro.
+func (l language) encodedMacro(inner string) string {
+	if l.dialect == nil {
+		if _, ok := macroAt("{" + inner + "}"); ok {
+			return l.show(inner)
+		}
+		return ""
+	}
+	if what, ok := l.lookup(inner); ok {
+		return l.write(what.macro, what.field)
+	}
+	return ""
+}
+
+// between returns what stands between two delimiters, the first of which text has to begin with.
+func between(text, open, shut string) (inner string, ok bool) {
+	rest, ok := strings.CutPrefix(text, open)
+	if !ok {
+		return "", false
+	}
+	inner, _, ok = strings.Cut(rest, shut)
+	return inner, ok && inner != ""
+}
+
+// braceFault says what is wrong with literal text that begins with an opening brace.
+func (l language) braceFault(text string) string {
+	end := strings.IndexByte(text, '}')
+	switch {
+	case l.dialect == nil && end > 1:
+		return l.unknownMacro(text[1:end])
+	case l.dialect == nil:
+		return "a { begins no macro: write macros like {event_type}, a literal { as %7B"
+	case end > 1:
+		inner := strings.TrimSpace(strings.TrimLeft(text[:end], "{"))
+		if what, ok := l.lookup(inner); ok {
+			return fmt.Sprintf("{%s} is not how the endpoint's dialect writes macros: write %s", clip(inner), l.write(what.macro, what.field))
+		}
+	}
+	return fmt.Sprintf("a { begins no macro: the endpoint's dialect writes macros like %s; write a literal { as %%7B", l.write(eventType, ""))
+}
+
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 // checkSignatureMacro checks where {signature} stands, and that nothing of the event stands where it does not cover.
-func checkSignatureMacro(e *carom.Endpoint, path, query template, f *faults) {
+func checkSignatureMacro(e *carom.Endpoint, l language, path, query template, f *faults) {
+	macro := l.write(signature, "")
 	signing := len(e.SigningSecrets) > 0
 	signatures := path.count(signature) + query.count(signature)
 	switch {
 	case e.Method != "GET" && signatures > 0:
-		f.add("url", "{signature} is for GET: remove it, a POST with a signing secret is signed in its headers")
+		f.add("url", "%s is for GET: remove it, a POST with a signing secret is signed in its headers", macro)
 		return
 	case signatures > 0 && !signing:
-		f.add("url", "{signature} needs a signing secret: give the endpoint one, or remove the macro")
+		f.add("url", "%s needs a signing secret: give the endpoint one, or remove the macro", macro)
 		return
 	case e.Method == "GET" && signing && signatures == 0:
-		f.add("url", "the endpoint has a signing secret and its URL no {signature}: end the URL with &sig={signature}, or remove the secret")
+		f.add("url", "the endpoint has a signing secret and its URL no %[1]s: end the URL with &sig=%[1]s, or remove the secret", macro)
 		return
 	case !signing:
 		return
 	}
 	unsigned := path
 	if e.Method == "GET" {
-		checkSignatureParam(query, signatures, f)
+		checkSignatureParam(l, query, signatures, f)
 	} else {
 		unsigned = append(path[:len(path):len(path)], query...)
 	}
@@ -185,25 +245,26 @@ func checkSignatureMacro(e *carom.Endpoint, path, query template, f *faults) {
 			if e.Method != "GET" {
 				where = "the body"
 			}
-			f.add("url", "{%s} stands where the signature does not cover it: move it to %s", macroText(p), where)
+			f.add("url", "%s stands where the signature does not cover it: move it to %s", l.text(p), where)
 		}
 	}
 }
 
 // checkSignatureParam checks that the signature is the whole value of the last parameter, under a name used once, so that
 // receivers can cut it off without parsing.
-func checkSignatureParam(query template, signatures int, f *faults) {
-	const fix = "end the URL with &sig={signature}"
+func checkSignatureParam(l language, query template, signatures int, f *faults) {
+	macro := l.write(signature, "")
+	fix := "end the URL with &sig=" + macro
 	n := len(query)
 	if signatures != 1 || n < 2 || query[n-1].macro != signature || query[n-2].macro != literal {
-		f.add("url", "{signature} has to be the whole value of the last parameter, and stand once: %s", fix)
+		f.add("url", "%s has to be the whole value of the last parameter, and stand once: %s", macro, fix)
 		return
 	}
 	text := query[n-2].text
 	name, ok := strings.CutSuffix(text[strings.LastIndexByte(text, '&')+1:], "=")
 	plain := ok && name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
 	if !plain || n > 2 && !strings.Contains(text, "&") {
-		f.add("url", "{signature} has to be the whole value of a parameter whose name holds letters, digits, _ and -: %s", fix)
+		f.add("url", "%s has to be the whole value of a parameter whose name holds letters, digits, _ and -: %s", macro, fix)
 		return
 	}
 	// A literal that follows a macro begins inside a parameter, and a macro in a name could spell the signature's name.
@@ -212,7 +273,7 @@ func checkSignatureParam(query template, signatures int, f *faults) {
 	for _, p := range query {
 		if p.macro != literal {
 			if atName {
-				f.add("url", "{%s} stands in the name of a parameter: in a signed URL write names out", macroText(p))
+				f.add("url", "%s stands in the name of a parameter: in a signed URL write names out", l.text(p))
 				return
 			}
 			continue
@@ -240,16 +301,11 @@ func (t template) count(m macro) int {
 	return n
 }
 
-// macroText is what stands between the braces of a macro.
-func macroText(p part) string {
-	if p.macro == field {
-		return fieldPrefix + clip(p.text)
-	}
-	return macros[p.macro].Name
-}
+// text is how the endpoint's templates write the macro p.
+func (l language) text(p part) string { return l.write(p.macro, p.text) }
 
 // checkParses makes sure that net/http reads the URL as it is meant. It is the last check: the ones before name the fix.
-func checkParses(t template, f *faults) {
+func checkParses(t template, l language, f *faults) {
 	_, err := url.Parse(string(t.appendSample(nil, func(p part) string { return macros[p.macro].Sample })))
 	if err == nil {
 		return
@@ -259,5 +315,5 @@ func checkParses(t template, f *faults) {
 	if errors.As(err, &outer) {
 		err = outer.Err
 	}
-	f.add("url", "it is not a URL (%v): write it like https://example.com/postback?ymid={ymid}", err)
+	f.add("url", "it is not a URL (%v): write it like https://example.com/postback?ymid=%s", err, l.write(ymid, ""))
 }

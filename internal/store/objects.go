@@ -58,6 +58,9 @@ const (
 	kindSource    = "source"
 	kindEndpoint  = "endpoint"
 	kindRule      = "rule"
+	kindZone      = "zone"
+	kindCreative  = "creative"
+	kindDialect   = "dialect"
 )
 
 // Objects returns what is configured, in order of name, endpoints with their numbers.
@@ -94,6 +97,12 @@ func addObject(o *carom.Objects, kind string, body []byte) error {
 		return nil
 	case kindRule:
 		return appendJSON(&o.Rules, body)
+	case kindZone:
+		return appendJSON(&o.Zones, body)
+	case kindCreative:
+		return appendJSON(&o.Creatives, body)
+	case kindDialect:
+		return appendJSON(&o.Dialects, body)
 	case kindSource:
 		var src storedSource
 		if err := json.Unmarshal(body, &src); err != nil {
@@ -159,6 +168,21 @@ func (s *Store) SetObjects(ctx context.Context, o carom.Objects) (carom.Objects,
 		}
 		for _, r := range o.Rules {
 			if err := put(kindRule, r.ID(), r); err != nil {
+				return err
+			}
+		}
+		for _, z := range o.Zones {
+			if err := put(kindZone, z.App+"/"+z.ID, z); err != nil {
+				return err
+			}
+		}
+		for _, c := range o.Creatives {
+			if err := put(kindCreative, c.Name, c); err != nil {
+				return err
+			}
+		}
+		for _, d := range o.Dialects {
+			if err := put(kindDialect, d.Name, d); err != nil {
 				return err
 			}
 		}

@@ -35,8 +35,24 @@ func TestObjectsComeBackAsTheyWere(t *testing.T) {
 				Filter: carom.Filter{Values: []carom.RewardEventType{carom.Valued, carom.ValueEmpty}}, Success: carom.SuccessRule{Contains: "ok"},
 				Schedule: []time.Duration{time.Second, time.Minute}, Deadline: time.Hour, Rate: 12.5, Concurrency: 7, Once: true, Paused: true, AllowPrivate: true,
 				SigningSecrets: []carom.SigningSecret{{Key: "whsec_newer-than-the-other"}, {Key: "whsec_older-than-the-other", NotAfter: noon}}},
-			{App: "game", Name: "backend", URL: "https://publisher.example/game"},
+			{App: "game", Name: "backend", URL: "https://publisher.example/?p=[payout]", Dialect: "old-net", Default: true},
 		},
+		Zones: []carom.Zone{
+			{App: "app", ID: "123456", Title: "Main", SubZones: map[carom.Format]string{carom.RewardedInterstitial: "123457", carom.RewardedPopup: "Sub_8"},
+				Confirmed: true, RequireYMID: true, Paused: true,
+				AdServer: carom.AdServer{URL: "https://ads.example/choose", Timeout: 200 * time.Millisecond, MaxPrice: 500_000_000, AllowPrivate: true},
+				Confirm: carom.ConfirmRules{Viewable: -1, MinClick: -1, RequireUser: true, OwnUsers: []string{"42"},
+					DenyAddresses: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, OwnAddresses: []netip.Prefix{netip.MustParsePrefix("2001:db8::7/128")},
+					PerUser: carom.ViewLimit{Views: -1}, PerDevice: carom.ViewLimit{Views: 5, Within: time.Minute},
+					PerAddress: carom.ViewLimit{Views: 1_000_000, Within: 30 * 24 * time.Hour}, FrequencyCap: carom.ViewLimit{Views: 20, Within: 24 * time.Hour}}},
+			{App: "game", ID: "Zone-2", SubZones: map[carom.Format]string{carom.InAppInterstitial: "Zone-3"}, Confirm: carom.ConfirmRules{Viewable: 2 * time.Second}},
+		},
+		Creatives: []carom.Creative{
+			{Name: "autumn", HTML: "<p>\u2028</p>", Paused: true},
+			{Name: "spring", Title: "Spring sale", Formats: []carom.Format{carom.RewardedPopup}, Zones: []string{"123456"}, Image: "https://cdn.example/a.png",
+				Width: 320, Height: 480, LandingURL: "https://shop.example/?a=1&b=2", CloseAfter: 5 * time.Second, Weight: 3, PerImpression: 2_000_000, PerClick: 1},
+		},
+		Dialects: []carom.Dialect{{Name: "old-net", Open: "[", Close: "]", Macros: map[string]string{"payout": "estimated_price"}}},
 	}
 	given := append([]carom.Endpoint(nil), want.Endpoints...)
 	got, err := s.SetObjects(t.Context(), want)
