@@ -144,21 +144,21 @@ func (d *Door) offer(r *http.Request, ask *wish) (*offer, *problem) {
 		return nil, later()
 	}
 	if ad != nil {
-		rules := c.rulesOf(&s)
-		o.Ad = d.hand(&s, ad, &rules)
+		s.viewable = z.viewable(s.format)
+		o.Ad = d.hand(&s, ad)
 	}
 	return o, nil
 }
 
 // hand makes of an ad what the page gets, and notes in s what its token states.
-func (d *Door) hand(s *showing, ad *ads.Ad, rules *carom.ConfirmRules) *offered {
+func (d *Door) hand(s *showing, ad *ads.Ad) *offered {
 	s.creative, s.prices = ad.Creative, [2]carom.Nanos{ad.PerImpression, ad.PerClick}
 	if ad.FromServer {
 		s.flags |= flagFromServer
 	}
 	return &offered{
 		Token: d.sealer.seal(s), Title: ad.Title, Image: ad.Image, HTML: ad.HTML, Width: ad.Width, Height: ad.Height,
-		LandingURL: ad.LandingURL, CloseAfter: ad.CloseAfter.Milliseconds(), Viewable: max(rules.Viewable.Milliseconds(), 0),
+		LandingURL: ad.LandingURL, CloseAfter: ad.CloseAfter.Milliseconds(), Viewable: s.viewable.Milliseconds(),
 	}
 }
 
@@ -182,8 +182,8 @@ func (ask *wish) check(z *zone) *problem {
 		switch {
 		case len(f.text) > MaxTextBytes:
 			return newProblem(CodeInvalid, f.name, "it is longer than 256 bytes: pass a shorter one")
-		case strings.ContainsRune(f.text, 0) || !utf8.ValidString(f.text):
-			return newProblem(CodeInvalid, f.name, "it holds a NUL or is not valid UTF-8: pass a text")
+		case strings.ContainsRune(f.text, 0) || strings.ContainsRune(f.text, utf8.RuneError): // as which bytes are read that are no text
+			return newProblem(CodeInvalid, f.name, "it holds a NUL, half a character or bytes that are no UTF-8: pass a text")
 		}
 	}
 	if strings.Trim(ask.TelegramID, "0123456789") != "" || len(ask.TelegramID) > 20 {
@@ -202,9 +202,11 @@ func (s *showing) identify(a *app, ask *wish, now time.Time) (warning string) {
 		data, err := a.bot.Verify(ask.InitData, now, telegram.DefaultMaxAge)
 		var fault *telegram.Error
 		switch {
+		case err == nil && data.UserID == "":
+			warning = "init_data.user: it is missing, so that nobody is proven: open the Mini App from a chat with its bot"
 		case err == nil:
 			s.user = userProven
-			if data.UserID != "" && s.telegramID != "" && data.UserID != s.telegramID {
+			if s.telegramID != "" && data.UserID != s.telegramID {
 				s.flags |= flagOtherUser
 			}
 			s.telegramID = data.UserID
@@ -214,8 +216,10 @@ func (s *showing) identify(a *app, ask *wish, now time.Time) (warning string) {
 			s.user, warning = userForged, err.Error()
 		}
 	}
-	if s.ymid == "" && s.telegramID != "" {
+	if s.ymid == "" {
 		s.ymid = s.telegramID
+	}
+	if s.ymid == s.telegramID {
 		s.flags |= flagYMIDIsUser
 	}
 	return warning
@@ -254,8 +258,18 @@ func browserSum(r *http.Request) uint64 {
 
 // deviceOf stands for a browser at an address.
 func deviceOf(client netip.Addr, browser uint64) string {
-	addr := client.As16()
+	addr := networkOf(client).As16()
 	return string(binary.BigEndian.AppendUint64(addr[:], browser))
+}
+
+// networkOf is the address as it is counted: of IPv6 the first 64 bits, within which one machine has as many as it likes.
+func networkOf(client netip.Addr) netip.Addr {
+	if client.Is6() && !client.Is4In6() {
+		if p, err := client.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return client
 }
 
 // clip shortens text from outside for an answer.

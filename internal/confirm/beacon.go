@@ -184,9 +184,15 @@ func (d *Door) tell(o outcome, p *problem) (*told, string, *problem) {
 
 // impression settles a claimed showing.
 func (d *Door) impression(ctx context.Context, c *catalog, f *facts, rc carom.Received, claim *claim) (outcome, *problem) {
+	ended := false
+	defer func() {
+		if !ended { // a panic of this one request: the next one who asks claims it anew
+			d.showings.drop(f.id, claim, f.now, true)
+		}
+	}()
 	o, p := d.decide(ctx, c, f, rc, carom.Impression)
-	if p != nil {
-		d.showings.drop(f.id, claim, f.now)
+	if ended = true; p != nil {
+		d.showings.drop(f.id, claim, f.now, p.Code == CodeLater)
 		return o, p
 	}
 	d.showings.settle(f.id, claim, o, f.now)
@@ -210,7 +216,8 @@ func (d *Door) decide(ctx context.Context, c *catalog, f *facts, rc carom.Receiv
 	reasons = append(reasons, over...)
 	ev := f.event(a, kind, reasons)
 	ev.Received = rc
-	key := carom.DedupeKey{Sum: carom.SumOf("sdk", a.name+"/"+a.source, string(f.id[:]), string(kind)), Window: carom.DefaultDedupeWindow}
+	// The source is no part of it: it may get another name while an ad is shown.
+	key := carom.DedupeKey{Sum: carom.SumOf("sdk", a.name, string(f.id[:]), string(kind)), Window: carom.DefaultDedupeWindow}
 	receipt, err := d.opts.Events.Confirm(ctx, ev, key, f.format.Sends(kind))
 	if err != nil || receipt.Duplicate {
 		for _, n := range counted {
@@ -249,12 +256,15 @@ func (d *Door) count(f *facts, r *carom.ConfirmRules, kind carom.EventType, valu
 		counted = append(counted, c)
 	}
 	user := f.telegramID
-	if user == "" && f.flags&flagYMIDIsUser == 0 {
+	switch {
+	case f.user == userProven: // apart from those who only say that they are this user
+		user = "proven " + user
+	case user == "":
 		user = "device " + deviceOf(f.client, f.browser) // nobody says who it is
 	}
 	take(RateUser, r.PerUser, user)
 	take(RateDevice, r.PerDevice, deviceOf(f.client, f.browser))
-	take(RateAddress, r.PerAddress, string(f.client.AsSlice()))
+	take(RateAddress, r.PerAddress, string(networkOf(f.client).AsSlice()))
 	if valued && len(over) == 0 {
 		take(FrequencyCap, r.FrequencyCap, user)
 	}

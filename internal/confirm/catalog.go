@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"slices"
+	"time"
 
 	"carom"
 	"carom/internal/telegram"
@@ -57,16 +58,23 @@ func (d *Door) Use(o carom.Objects) {
 	d.catalog.Store(c)
 }
 
-// rulesOf are the rules that a showing is judged by: its zone's, or the defaults when the zone is gone since. A popup is in a
-// window of its own, of which the page sees no more than that it opened.
+// viewable is for how long an ad of the format has to be visible; 0: its start is enough. A popup is in a window of its own, of
+// which the page sees no more than that it opened.
+func (z *zone) viewable(f carom.Format) time.Duration {
+	if f == carom.RewardedPopup {
+		return 0
+	}
+	return max(z.Confirm.Viewable, 0)
+}
+
+// rulesOf are the rules that a showing is judged by: its zone's, or the defaults when the zone is gone since. How long it has to
+// be visible is what its page was told: a page cannot know what was changed meanwhile.
 func (c *catalog) rulesOf(s *showing) carom.ConfirmRules {
 	rules := carom.ConfirmRules{}.WithDefaults()
 	if z := c.zones[s.zone]; z != nil && z.App == s.app {
 		rules = z.Confirm
 	}
-	if s.format == carom.RewardedPopup {
-		rules.Viewable = -1
-	}
+	rules.Viewable = s.viewable
 	return rules
 }
 

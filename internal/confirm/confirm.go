@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -123,19 +124,29 @@ func (d *Door) Run(ctx context.Context) error {
 	}
 }
 
+// settlers is how many impressions are settled at the same time when their time is over, so that they share commits: one after the
+// other, they would be fewer in a second than commits are.
+const settlers = 64
+
 // settleOld settles the impressions whose time is over: nothing proved that they could be seen.
 func (d *Door) settleOld(ctx context.Context) {
-	c := d.catalog.Load()
-	for _, s := range d.showings.expired(d.opts.Clock()) {
-		claim, first := d.showings.claim(s.id)
-		if !first {
-			continue // a beacon came at this moment
-		}
-		f := &facts{beacon: beaconEnd, now: d.opts.Clock().UTC(), showing: s}
-		if _, p := d.impression(ctx, c, f, carom.Received{At: f.now, Path: "/sdk/beacon", Client: s.client}, claim); p != nil && ctx.Err() != nil {
-			return
-		}
+	c, old := d.catalog.Load(), d.showings.expired(d.opts.Clock())
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(settlers, len(old)) {
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(old)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				s := &old[i]
+				claim, first := d.showings.claim(s.id)
+				if !first {
+					continue // a beacon came at this moment
+				}
+				f := &facts{beacon: beaconEnd, now: d.opts.Clock().UTC(), showing: *s}
+				d.impression(ctx, c, f, carom.Received{At: f.now, Path: "/sdk/beacon", Client: s.client}, claim)
+			}
+		})
 	}
+	group.Wait()
 }
 
 type meter struct {

@@ -18,8 +18,8 @@ const (
 	NotViewable    Reason = "not_viewable"    // less than half of it, or for less than the time that the zone asks for
 	TooFast        Reason = "too_fast"        // sooner after it was handed out than it can have been seen, or clicked on
 	Hidden         Reason = "hidden"          // the page was not visible at that moment
-	ImpossibleTime Reason = "impossible_time" // the page says that it was shown longer than it existed
 	Untrusted      Reason = "untrusted_click" // a script clicked
+	ImpossibleTime Reason = "impossible_time" // the page says that it was shown longer than it existed
 	Automated      Reason = "automated"       // a program drives the browser, or it is none
 	OtherBrowser   Reason = "other_browser"   // another browser speaks than the one that asked for the ad
 	TooSmall       Reason = "too_small"       // the page is smaller than an ad
@@ -37,7 +37,7 @@ const (
 // Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{
-		NotViewable, TooFast, Hidden, ImpossibleTime, Untrusted, Automated, OtherBrowser, TooSmall, NoUser, ForgedUser, OtherUser,
+		NotViewable, TooFast, Hidden, Untrusted, ImpossibleTime, Automated, OtherBrowser, TooSmall, NoUser, ForgedUser, OtherUser,
 		OwnTraffic, AddressDenied, RateUser, RateDevice, RateAddress, FrequencyCap,
 	}
 }
@@ -87,7 +87,7 @@ func judge(f *facts, r *carom.ConfirmRules) []Reason {
 		against(Untrusted, !f.trusted)
 	} else if r.Viewable > 0 {
 		against(NotViewable, f.seen < r.Viewable || f.share < minShare)
-		against(TooFast, sent && lived < r.Viewable)
+		against(TooFast, sent && lived+slack(lived) < r.Viewable)
 		against(Hidden, f.beacon == beaconViewable && !f.visible)
 	}
 	against(ImpossibleTime, sent && (f.shown > lived+slack(lived) || f.seen > f.shown+slack(f.shown)))
@@ -123,14 +123,31 @@ func join(reasons []Reason) string {
 	return b.String()
 }
 
-// robots are what programs that are no browsers call themselves, and browsers that say that nobody watches. In lower case.
+// robots are words of the user agents of programs, and of browsers that say that nobody watches. In lower case.
 var robots = []string{
-	"bot", "crawl", "spider", "curl/", "wget/", "python", "go-http-client", "okhttp", "java/", "axios", "node", "undici", "libwww",
-	"httpclient", "headless", "phantom", "postman", "insomnia", "scrapy", "ruby",
+	"curl", "jsdom", "lighthouse", "phantomjs", "playwright", "powershell", "puppeteer", "python", "scrapy", "selenium", "wget",
+	"windowspowershell", "zgrab",
 }
 
-// isRobot says whether a user agent is that of no browser that a person looks at.
+// robotEnds are what the words end in by which robots name themselves: googlebot, baiduspider.
+var robotEnds = []string{"bot", "bots", "crawler", "spider"}
+
+// isRobot says whether a user agent is that of no browser that a person looks at. All browsers begin with the name of Mozilla,
+// and programs mostly with their own. What a phone's name holds says nothing: whole words are compared, and makes whose name
+// ends like a robot's are known.
 func isRobot(userAgent string) bool {
 	lower := strings.ToLower(userAgent)
-	return !strings.HasPrefix(lower, "mozilla/") || slices.ContainsFunc(robots, func(word string) bool { return strings.Contains(lower, word) })
+	if !strings.HasPrefix(lower, "mozilla/") {
+		return true
+	}
+	for word := range strings.FieldsFuncSeq(lower, func(r rune) bool { return r < 'a' || r > 'z' }) {
+		switch {
+		case word == "cubot": // a maker of phones. Source: omrilotan/isbot issue 29
+		case slices.Contains(robots, word), strings.HasPrefix(word, "headless"):
+			return true
+		case slices.ContainsFunc(robotEnds, func(end string) bool { return strings.HasSuffix(word, end) }):
+			return true
+		}
+	}
+	return false
 }

@@ -11,6 +11,7 @@ import (
 const (
 	maxShowings = 300_000          // in some 150 MB; more are told to try later
 	echoes      = 30 * time.Second // how long the outcome of one is answered from memory; the store knows it longer
+	settleAgain = 10 * time.Second // after which what is over and could not be stored is tried again
 )
 
 // showings remember the ads that began and are not settled, and for a moment those that are. The zero value is not usable.
@@ -18,6 +19,7 @@ type showings struct {
 	mu      sync.Mutex // guards all below
 	byID    map[[16]byte]*entry
 	begun   fifo // by when they began
+	again   fifo // those whose time was over when they could not be stored, by when that was
 	settled fifo // by when they were settled
 }
 
@@ -25,6 +27,7 @@ type showings struct {
 type entry struct {
 	showing showing // of one that began here; else, and when it is settled, the zero value
 	pending bool
+	begun   bool   // it is in the fifo of that name
 	claim   *claim // of whoever settles it, or has; nil while it is pending
 }
 
@@ -87,7 +90,7 @@ func (s *showings) begin(v *showing, now time.Time) (ok bool) {
 	if len(s.byID) >= maxShowings {
 		return false
 	}
-	s.byID[v.id] = &entry{showing: *v, pending: true}
+	s.byID[v.id] = &entry{showing: *v, pending: true, begun: true}
 	s.begun.push(v.id, now)
 	return true
 }
@@ -121,13 +124,15 @@ func (s *showings) settle(id [16]byte, c *claim, o outcome, now time.Time) {
 	close(c.done)
 }
 
-// drop gives a claim up. What began here is pending again.
-func (s *showings) drop(id [16]byte, c *claim, now time.Time) {
+// drop gives a claim up. What began here is pending again, if another try may help; else it is forgotten.
+func (s *showings) drop(id [16]byte, c *claim, now time.Time, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byID[id]; e != nil && e.showing.id == id {
+	if e := s.byID[id]; again && e != nil && e.showing.id == id {
 		e.pending, e.claim = true, nil
-		s.begun.push(id, now)
+		if !e.begun {
+			s.again.push(id, now)
+		}
 	} else {
 		delete(s.byID, id)
 	}
@@ -152,13 +157,19 @@ func (s *showings) expired(now time.Time) []showing {
 	defer s.mu.Unlock()
 	s.forget(now)
 	var out []showing
-	for {
-		id, ok := s.begun.pop(now.Add(-ShowLife))
-		if !ok {
-			return out
-		}
-		if e := s.byID[id]; e != nil && e.pending {
-			out = append(out, e.showing)
+	take := func(q *fifo, before time.Time) {
+		for {
+			id, ok := q.pop(before)
+			if !ok {
+				return
+			}
+			if e := s.byID[id]; e != nil && e.pending {
+				e.begun = false
+				out = append(out, e.showing)
+			}
 		}
 	}
+	take(&s.begun, now.Add(-ShowLife))
+	take(&s.again, now.Add(-settleAgain))
+	return out
 }

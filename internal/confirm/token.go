@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type showing struct {
 	format   carom.Format
 	creative string
 	prices   [2]carom.Nanos // of the impression, of the click
+	viewable time.Duration  // for how long it has to be visible, as the page was told; 0: its start is enough
 
 	ymid       string
 	requestVar string
@@ -56,7 +58,7 @@ const (
 	flagOtherUser                           // the page names another user than the init data
 	flagTooSmall                            // the page is smaller than an ad
 	flagFromServer                          // the ad server's ad
-	flagYMIDIsUser                          // the app passed no ymid: it is the user
+	flagYMIDIsUser                          // the app passed no ymid of its own: it is the user, or empty
 )
 
 // tokenVersion is the first byte of a token's text. A token of another version is not ours.
@@ -108,6 +110,7 @@ func (s *sealer) seal(v *showing) string {
 	b = binary.AppendUvarint(b, started)
 	b = binary.AppendUvarint(b, uint64(v.prices[0]))
 	b = binary.AppendUvarint(b, uint64(v.prices[1]))
+	b = binary.AppendUvarint(b, uint64(v.viewable.Milliseconds()))
 	addr := v.client.AsSlice()
 	b = append(append(b, byte(len(addr))), addr...)
 	for _, text := range []string{v.app, v.zone, v.subZone, v.creative, v.ymid, v.requestVar, v.telegramID} {
@@ -119,6 +122,9 @@ func (s *sealer) seal(v *showing) string {
 // open reads a token. ok is false for every text that seal did not make.
 func (s *sealer) open(text string) (v showing, ok bool) {
 	var room [1024]byte
+	if strings.ContainsAny(text, "\r\n") { // which the decoder skips
+		return v, false
+	}
 	b, err := tokenText.AppendDecode(room[:0], []byte(text))
 	if err != nil || len(b) < tokenMAC+1 || b[0] != tokenVersion {
 		return v, false
@@ -140,6 +146,7 @@ func (s *sealer) open(text string) (v showing, ok bool) {
 		v.started = time.UnixMilli(int64(ms)).UTC()
 	}
 	v.prices = [2]carom.Nanos{carom.Nanos(r.uvarint()), carom.Nanos(r.uvarint())}
+	v.viewable = time.Duration(r.uvarint()) * time.Millisecond
 	v.client, _ = netip.AddrFromSlice(r.take(int(r.byte())))
 	for _, to := range []*string{&v.app, &v.zone, &v.subZone, &v.creative, &v.ymid, &v.requestVar, &v.telegramID} {
 		*to = string(r.take(int(min(r.uvarint(), 1<<16))))

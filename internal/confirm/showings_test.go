@@ -1,0 +1,163 @@
+package confirm
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"carom"
+)
+
+var showingsAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func numbered(n int) *showing {
+	v := sample()
+	binary.BigEndian.PutUint64(v.id[:], uint64(n)+1)
+	return &v
+}
+
+// over returns the numbers of the showings whose time is over.
+func over(s *showings, now time.Time) (list []int) {
+	for _, v := range s.expired(now) {
+		list = append(list, int(binary.BigEndian.Uint64(v.id[:]))-1)
+	}
+	return list
+}
+
+func TestShowingsExpireOnce(t *testing.T) {
+	s := newShowings()
+	for i := range 3 {
+		s.begin(numbered(i), showingsAt.Add(time.Duration(i)*time.Second))
+	}
+	s.begin(numbered(0), showingsAt.Add(time.Minute)) // a start that is repeated
+	if got := over(s, showingsAt.Add(ShowLife)); got != nil {
+		t.Errorf("at the end of their time %v are over", got)
+	}
+	if got := over(s, showingsAt.Add(ShowLife+1500*time.Millisecond)); len(got) != 2 || got[0] != 0 || got[1] != 1 {
+		t.Errorf("%v are over, want 0 and 1", got)
+	}
+	if got := over(s, showingsAt.Add(ShowLife+1500*time.Millisecond)); got != nil {
+		t.Errorf("%v are over once more", got)
+	}
+	if n := s.len(); n != 3 {
+		t.Errorf("%d are remembered, want all 3 until they are claimed", n)
+	}
+}
+
+func TestShowingsAreSettledOnce(t *testing.T) {
+	s := newShowings()
+	v := numbered(1)
+	s.begin(v, showingsAt)
+	c, first := s.claim(v.id)
+	if !first {
+		t.Fatal("the first one may not settle it")
+	}
+	if other, again := s.claim(v.id); again || other != c {
+		t.Error("a second one settles it as well")
+	}
+	s.settle(v.id, c, outcome{value: carom.Valued}, showingsAt.Add(time.Second))
+	<-c.done
+	if other, again := s.claim(v.id); again || other.outcome.value != carom.Valued {
+		t.Error("its outcome is not remembered")
+	}
+	if got := over(s, showingsAt.Add(time.Hour)); got != nil {
+		t.Errorf("%v are over, and they are settled", got)
+	}
+	if n := s.len(); n != 0 {
+		t.Errorf("%d are remembered long after they were settled", n)
+	}
+	if _, first := s.claim(v.id); !first {
+		t.Error("what is forgotten cannot be asked for again")
+	}
+}
+
+func TestShowingsDropped(t *testing.T) {
+	s := newShowings()
+	v := numbered(1)
+	s.begin(v, showingsAt)
+	drop := func(now time.Time, again bool) {
+		t.Helper()
+		c, first := s.claim(v.id)
+		if !first {
+			t.Fatal("it cannot be claimed")
+		}
+		s.drop(v.id, c, now, again)
+		<-c.done
+		if !c.failed {
+			t.Error("whoever waits is not told")
+		}
+	}
+	for i := range 100 { // as long as it is shown
+		drop(showingsAt.Add(time.Duration(i)*time.Second), true)
+	}
+	if n := len(s.begun.items) + len(s.again.items); n != 1 {
+		t.Errorf("one showing that was tried often takes %d places", n)
+	}
+	now := showingsAt.Add(ShowLife + time.Second)
+	for range 5 { // when its time is over, until it can be stored
+		if got := over(s, now); len(got) != 1 {
+			t.Fatalf("%v are over, want one", got)
+		}
+		drop(now, true)
+		if got := over(s, now.Add(settleAgain)); got != nil {
+			t.Errorf("%v are over at once", got)
+		}
+		now = now.Add(settleAgain + time.Millisecond)
+	}
+	drop(now, false)
+	if n := s.len(); n != 0 {
+		t.Errorf("%d are remembered for which nothing helps", n)
+	}
+	if got := over(s, now.Add(time.Hour)); got != nil {
+		t.Errorf("%v are over, and they were forgotten", got)
+	}
+}
+
+func TestShowingsOfOthersAreForgottenWhenDropped(t *testing.T) {
+	s := newShowings()
+	v := numbered(1)
+	c, first := s.claim(v.id) // it began at another node
+	if !first {
+		t.Fatal("it cannot be claimed")
+	}
+	s.drop(v.id, c, showingsAt, true)
+	if n := s.len(); n != 0 {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
+func TestShowingsAreBounded(t *testing.T) {
+	s := newShowings()
+	one := &entry{}
+	for i := range maxShowings - 1 {
+		s.byID[numbered(i+10).id] = one
+	}
+	if !s.begin(numbered(0), showingsAt) || s.begin(numbered(1), showingsAt) {
+		t.Error("the bound is not kept")
+	}
+	if !s.begin(numbered(0), showingsAt) {
+		t.Error("one that is known is refused")
+	}
+	c, _ := s.claim(numbered(0).id)
+	s.settle(numbered(0).id, c, outcome{}, showingsAt)
+	if s.begin(numbered(1), showingsAt.Add(time.Second)) || !s.begin(numbered(1), showingsAt.Add(echoes+time.Millisecond)) {
+		t.Error("there is room at the wrong time")
+	}
+}
+
+// TestQueueKeepsNoMemory passes many through a queue that stays short.
+func TestQueueKeepsNoMemory(t *testing.T) {
+	var q fifo
+	for i := range 200_000 {
+		at := showingsAt.Add(time.Duration(i) * time.Millisecond)
+		q.push(numbered(i).id, at)
+		for {
+			if _, ok := q.pop(at.Add(-100 * time.Millisecond)); !ok {
+				break
+			}
+		}
+	}
+	if n := cap(q.items); n > 10_000 {
+		t.Errorf("a queue of 100 keeps room for %d", n)
+	}
+}
