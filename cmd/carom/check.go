@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"carom"
+	"carom/internal/api"
 	"carom/internal/config"
 	"carom/internal/network"
 	"carom/internal/objects"
+	"carom/internal/survey"
 
 	"github.com/spf13/cobra"
 )
@@ -113,10 +116,11 @@ func writeChecked(w io.Writer, r checked) {
 
 func (c *cli) checkCommand() *cobra.Command {
 	var file, ntp string
-	var ledger, machine bool
+	var ledger, machine, endpoints bool
+	var selection api.EndpointSelection
 	cmd := &cobra.Command{
 		Use:   "check [-f FILE]",
-		Short: "Check the settings and an objects file without a server, or the ledger of one",
+		Short: "Check the settings and an objects file without a server, or the ledger or the endpoints of one",
 		Long: `Reads what serve would read with the same flags and environment, prints every setting with its origin, and lists every
 fault. Without -f, the objects file is the one that the settings name. The exit code is 1 when there is a fault.
 
@@ -124,20 +128,31 @@ With --ledger, the running server proves its ledger instead: that every balance 
 cause, and that nothing was rewarded twice.
 
 With --machine, the machine is examined instead, with the same settings and without a server: clock, disk, limits, memory, names,
-certificate. The exit code is 1 when carom cannot keep its promises on it.`,
+certificate. The exit code is 1 when carom cannot keep its promises on it.
+
+With --endpoints, the running server says which of its endpoints would lose postbacks, and why: all of them, or those that are
+selected or named as APP/NAME. It looks at their configuration, at what their receivers answered lately, and visits their hosts,
+asking each once for a path that nobody has. Nothing is sent that could count as an event. The exit code is 1 when there is a fault;
+docs/check-endpoints.md explains every finding.`,
 		Example: `  carom check
   carom check -f carom.yaml
   carom check --settings /etc/carom/settings.yaml
   carom check --ledger
-  carom check --machine --data /var/lib/carom --ntp pool.ntp.org`,
-		Args: cobra.NoArgs,
+  carom check --machine --data /var/lib/carom --ntp pool.ntp.org
+  carom check --endpoints
+  carom check --endpoints --app shop --no-network
+  carom check --endpoints shop/backend shop/tracker`,
 	}
 	config.Flags(cmd.Flags())
 	cmd.Flags().StringVarP(&file, "file", "f", "", "an objects file")
 	cmd.Flags().BoolVar(&ledger, "ledger", false, "have the running server prove its ledger")
 	cmd.Flags().BoolVar(&machine, "machine", false, "examine the machine: clock, disk, limits, names, certificate")
 	cmd.Flags().StringVar(&ntp, "ntp", "", "with --machine: a time server to compare the clock with")
-	cmd.RunE = run(func(ctx context.Context, _ []string) error {
+	cmd.Flags().BoolVar(&endpoints, "endpoints", false, "have the running server say which endpoints would lose postbacks")
+	cmd.Flags().StringVar(&selection.App, "app", "", "with --endpoints: those of this app")
+	cmd.Flags().StringVar(&selection.Publisher, "publisher", "", "with --endpoints: those of this publisher's apps")
+	cmd.Flags().BoolVar(&selection.NoNetwork, "no-network", false, "with --endpoints: visit no host")
+	cmd.RunE = run(func(ctx context.Context, args []string) error {
 		r := checked{Warnings: []carom.FieldError{}, Faults: []carom.FieldError{}}
 		cfg, err := config.Load(cmd.Flags(), c.environ)
 		switch {
@@ -147,8 +162,17 @@ certificate. The exit code is 1 when carom cannot keep its promises on it.`,
 			return usagef("--machine looks at the machine alone: leave --ledger and -f out")
 		case ntp != "" && !machine:
 			return usagef("--ntp belongs to --machine: give both")
-		case (ledger || machine) && err != nil:
+		case endpoints && (ledger || machine || file != ""):
+			return usagef("--endpoints asks the server about its endpoints alone: leave --ledger, --machine and -f out")
+		case !endpoints && len(args) > 0:
+			return usagef("%q is no flag: endpoints are named with --endpoints, a file with -f", args[0])
+		case !endpoints && !reflect.DeepEqual(selection, api.EndpointSelection{}):
+			return usagef("--app, --publisher and --no-network belong to --endpoints: give it as well")
+		case (ledger || machine || endpoints) && err != nil:
 			return &exitError{exitUsage, err}
+		case endpoints:
+			c.data, selection.Endpoints = cfg.Data, args
+			return c.checkEndpoints(ctx, selection)
 		case machine:
 			return c.checkMachine(ctx, cfg, ntp)
 		case ledger:
@@ -210,4 +234,55 @@ func writeLedgerReport(w io.Writer, r *carom.LedgerReport) {
 		return
 	}
 	_, _ = fmt.Fprintln(w, "Every balance is the sum of its lines, and every line has its cause.")
+}
+
+// checkEndpoints has the server say which endpoints would lose postbacks.
+func (c *cli) checkEndpoints(ctx context.Context, selection api.EndpointSelection) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	for _, id := range selection.Endpoints {
+		if _, err := objectPath("endpoint", id); err != nil {
+			return err
+		}
+	}
+	report, err := call[survey.EndpointReport](ctx, cl, "POST", "/v1/endpoints/check", selection)
+	if err != nil {
+		return err
+	}
+	if err := c.print(report, func(w io.Writer) { writeSurvey(w, &report, len(selection.Endpoints) > 0) }); err != nil {
+		return err
+	}
+	if report.Summary.Faults > 0 {
+		return &exitError{code: exitProblem}
+	}
+	return nil
+}
+
+// writeSurvey lists what was found. Endpoints about which there is nothing to say are listed when they were named.
+func writeSurvey(w io.Writer, r *survey.EndpointReport, named bool) {
+	list := func(title string, findings []survey.Finding) {
+		_, _ = fmt.Fprintln(w, plain(title))
+		for _, f := range findings {
+			_, _ = fmt.Fprintf(w, "  %-7s  %s  %s\n%11sfix: %s\n", f.Level, f.Kind, plain(f.What), "", plain(f.Fix))
+		}
+	}
+	for _, a := range r.Apps {
+		list("app "+a.App, a.Findings)
+	}
+	for _, e := range r.Endpoints {
+		switch {
+		case len(e.Findings) > 0:
+			list(e.Endpoint, e.Findings)
+		case named:
+			_, _ = fmt.Fprintln(w, plain(e.Endpoint)+"\n  fine")
+		}
+	}
+	s := &r.Summary
+	if len(r.Apps) > 0 || s.Fine < s.Endpoints || named {
+		_, _ = fmt.Fprintln(w)
+	}
+	_, _ = fmt.Fprintf(w, "Endpoints: %d, with faults %d, with warnings %d, fine %d\n", s.Endpoints, s.Faulty, s.Warned, s.Fine)
+	_, _ = fmt.Fprintf(w, "Looked at %d attempts and %d events, and visited %d hosts.\n", s.Attempts, s.Events, s.Visits)
 }

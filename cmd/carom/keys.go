@@ -17,6 +17,7 @@ func (c *cli) keysCommand() *cobra.Command {
 		Use:   "keys",
 		Short: "Make, list and delete API keys",
 		Example: `  carom keys create --name ad-server --scope events --app shop
+  carom keys create --name studio --scope publisher --publisher acme
   carom keys list
   carom keys delete key_0123456789ab`,
 		Args: cobra.NoArgs,
@@ -50,7 +51,8 @@ func (c *cli) keysCreateCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&k.Name, "name", "", "who will use it")
 	cmd.Flags().StringVar(&k.App, "app", "", "limit it to one app")
-	cmd.Flags().StringVar(&scope, "scope", "", "events (report them), read, or admin (everything)")
+	cmd.Flags().StringVar(&k.Publisher, "publisher", "", "whose key it is, with the scope publisher")
+	cmd.Flags().StringVar(&scope, "scope", "", "events (report them), read, publisher (set up one publisher's own), or admin (everything)")
 	_ = cmd.MarkFlagRequired("name")  // these fail only for flags that do not exist
 	_ = cmd.MarkFlagRequired("scope") //
 	return cmd
@@ -83,7 +85,10 @@ func writeKeys(w io.Writer, list api.KeyList) {
 	rows := [][]string{{"ID", "NAME", "APP", "SCOPE", "CREATED", "LAST USED"}}
 	for _, k := range list.Keys {
 		app := k.App
-		if app == "" {
+		switch {
+		case k.Publisher != "":
+			app = "(of " + k.Publisher + ")"
+		case app == "":
 			app = "(all)"
 		}
 		used := "-"

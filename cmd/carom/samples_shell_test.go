@@ -61,6 +61,7 @@ var notRun = map[string]string{
 	"backup":     "writes outside the test's folder; backup_test.go runs it",
 	"restore":    "needs a backup; backup_test.go runs it",
 	"reconcile":  "needs a network's file; TestReconcileTranscript gives it one",
+	"import":     "needs a file of templates; TestImportTranscript gives it one",
 	"user":       "asks, and writes to a file; its own tests run it",
 	"alerts":     "needs channels; internal/alert plays them",
 	"help":       "is cobra's",

@@ -165,6 +165,7 @@ func (s sample) check(t *testing.T, before []sample) (how string, err error) {
 // elsewhere are kinds of blocks that a test of another package reads.
 var elsewhere = []struct{ kind, page, file, test string }{
 	{"yml", "docs/backup.md", "internal/backup/litestream_test.go", "TestLitestream"},
+	{"csv", "docs/import.md", "cmd/carom/import_test.go", "TestImportTranscript"},
 	{"yml", "docs/reconcile.md", "internal/reconcile/read_test.go", "TestColumnMaps"},
 }
 
@@ -220,6 +221,7 @@ const drawn = "─│►▼┌"
 
 // outputs are blocks of text that are compared, or made, by a test that is named here. Each begins with begins.
 var outputs = []struct{ page, begins, file, test string }{
+	{"docs/check-endpoints.md", "game/backend", "cmd/carom/check_test.go", "TestDocumentedCheckOfEndpoints"},
 	{"docs/rewards.md", "?id=rwd_", "internal/route/reward_test.go", "TestDocumentedReward"},
 	{"docs/shadow.md", "game/ads (shadow) since", "cmd/carom/shadow_test.go", "TestShadowText"},
 	{"docs/sources.md", "VERIFIED (signed).", "cmd/carom/samples_run_test.go", "TestSamplesOfCommands"},

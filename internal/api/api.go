@@ -3,15 +3,17 @@
 //
 // It stands beside the flow of events: it reads the store and the lanes, and changes only what an operator changes
 // (objects, keys, resends, and rewards by hand through the door). It decides nothing about events. It promises that no
-// secret is shown but once, when it is made, and that a key which is limited to one app sees nothing of any other.
+// secret is shown but once, when it is made, and that a key which is limited to one app, or to one publisher, sees nothing of any other.
 // POST /v1/events is described here and served by the door, /v1/views by the door of views.
 package api
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +37,10 @@ type Store interface {
 	// Resend makes an ended delivery pending again under the same id, with a fresh budget of attempts. It returns
 	// carom.ErrNotFound, or carom.ErrConflict when the delivery is pending or its endpoint is deleted.
 	Resend(ctx context.Context, id carom.DeliveryID) error
+	// Deliveries returns what one endpoint, by its number, was owed: stories with the deliveries to it alone, newest event first.
+	// Of f only App, Before and Limit count; an empty state lets all through. It looks at so many events and no more: next, when
+	// there is one, is where to go on.
+	Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error)
 	Keys(ctx context.Context) ([]carom.APIKey, error)
 	CreateKey(ctx context.Context, key carom.APIKey) error
 	// DeleteKey returns carom.ErrNotFound when there is no such key.
@@ -139,6 +145,17 @@ type Options struct {
 	Certificates func() []Certificate
 	PublicURL    string
 	Alerts       Alerts
+	// BaseURL is where people reach this server, as links and snippets show it; PublicURL when empty. Unlike that one it may be a guess.
+	BaseURL string
+	// Seal is the data folder's own: it signs the links with which publishers set up what is theirs. Without it there are none.
+	Seal func() carom.ViewSeal
+	// Try fires a test at an endpoint. Without it none can be fired.
+	Try func(ctx context.Context, t Trial) TrialResult
+	// EgressAddresses are those that postbacks come from, as publishers may list them in a firewall; empty: nobody has said.
+	EgressAddresses []string
+	// History reads the newest attempts and events for the check of endpoints, and Visitor visits their hosts. What is nil is left out.
+	History History
+	Visitor Visitor
 	// Log gets errors that no caller can see, and a line for everything that is changed by hand; nothing is logged when nil.
 	Log *slog.Logger
 	// Done, when closed, ends requests that would go on for ever (the tail), so that the server can stop.
@@ -153,6 +170,8 @@ type service struct {
 
 	weekMu sync.Mutex      // guards weeks
 	weeks  map[string]week // by the app that a caller is limited to; "": all
+
+	trials trials // fired at endpoints, by publisher
 }
 
 // Handler is the handler of everything under /v1.
@@ -170,6 +189,7 @@ func New(o Options) *Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.BaseURL = strings.TrimSuffix(cmp.Or(o.BaseURL, o.PublicURL), "/")
 	if o.SourceURL == nil {
 		o.SourceURL = func(s carom.Source, secret string) string { return "/in/" + s.App + "/" + s.Name + "/" + secret }
 	}

@@ -463,7 +463,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 	}
-	if !ids["report-events"] || !ids["open-view"] || len(ids) != 46 {
+	if !ids["report-events"] || !ids["open-view"] || len(ids) != 60 {
 		t.Errorf("%d operations: %v", len(ids), ids)
 	}
 	if schemas["ErrorModel"] != nil || schemas["Problem"] == nil {

@@ -18,18 +18,20 @@ type KeyList struct {
 
 // NewKey asks for an API key.
 type NewKey struct {
-	Name  string      `json:"name" minLength:"1" maxLength:"100" doc:"Who will use it"`
-	App   string      `json:"app,omitempty" doc:"Limits the key to one app; absent: all apps"`
-	Scope carom.Scope `json:"scope" enum:"events,read,admin"`
+	Name      string      `json:"name" minLength:"1" maxLength:"100" doc:"Who will use it"`
+	App       string      `json:"app,omitempty" doc:"Limits the key to one app; absent: all apps"`
+	Publisher string      `json:"publisher,omitempty" doc:"Whose key it is; for the scope publisher alone"`
+	Scope     carom.Scope `json:"scope" enum:"events,read,admin,publisher"`
 }
 
 // MadeKey is a key that was just made. Key is shown once.
 type MadeKey struct {
-	ID    string      `json:"id"`
-	Name  string      `json:"name"`
-	App   string      `json:"app,omitempty"`
-	Scope carom.Scope `json:"scope"`
-	Key   string      `json:"key" doc:"Send it as Authorization: Bearer KEY. Shown once: only its hash is kept"`
+	ID        string      `json:"id"`
+	Name      string      `json:"name"`
+	App       string      `json:"app,omitempty"`
+	Publisher string      `json:"publisher,omitempty"`
+	Scope     carom.Scope `json:"scope"`
+	Key       string      `json:"key" doc:"Send it as Authorization: Bearer KEY. Shown once: only its hash is kept"`
 }
 
 type keysOut struct{ Body KeyList }
@@ -58,19 +60,36 @@ func (s *service) createKey(ctx context.Context, in *createKeyIn) (*createKeyOut
 	if !c.sees(in.Body.App) {
 		return nil, forbidden("this key is limited to the app " + c.app + ": give that app to the keys that you make with it")
 	}
-	apps := s.Objects.Objects().Apps
-	if in.Body.App != "" && !slices.ContainsFunc(apps, func(a carom.App) bool { return a.Name == in.Body.App }) {
-		return nil, carom.Invalid("app", "there is no app %q: GET /v1/objects lists them", in.Body.App)
+	if err := checkNewKey(in.Body, s.Objects.Objects()); err != nil {
+		return nil, err
 	}
 	text := "carom_" + strings.ToLower(rand.Text())
 	key := carom.APIKey{
-		ID: "key_" + strings.ToLower(rand.Text()[:12]), Name: in.Body.Name, App: in.Body.App, Scope: in.Body.Scope,
+		ID: "key_" + strings.ToLower(rand.Text()[:12]), Name: in.Body.Name, App: in.Body.App, Publisher: in.Body.Publisher, Scope: in.Body.Scope,
 		Created: s.now(), Sum: sha256.Sum256([]byte(text)),
 	}
 	if err := s.Store.CreateKey(ctx, key); err != nil {
 		return nil, fmt.Errorf("create a key: %w", err)
 	}
-	return &createKeyOut{MadeKey{ID: key.ID, Name: key.Name, App: key.App, Scope: key.Scope, Key: text}}, nil
+	return &createKeyOut{MadeKey{ID: key.ID, Name: key.Name, App: key.App, Publisher: key.Publisher, Scope: key.Scope, Key: text}}, nil
+}
+
+// checkNewKey says why there can be no such key.
+func checkNewKey(k NewKey, o carom.Objects) error {
+	forPublisher := k.Scope == carom.ScopePublisher
+	switch {
+	case k.App != "" && !slices.ContainsFunc(o.Apps, func(a carom.App) bool { return a.Name == k.App }):
+		return carom.Invalid("app", "there is no app %q: GET /v1/objects lists them", k.App)
+	case forPublisher && k.App != "":
+		return carom.Invalid("app", "a key with the scope publisher is for all apps of its publisher: leave the app out")
+	case forPublisher && k.Publisher == "":
+		return carom.Invalid("publisher", "it is not said whose key it is: name one of the publishers that GET /v1/publishers lists")
+	case !forPublisher && k.Publisher != "":
+		return carom.Invalid("publisher", "only a key with the scope publisher belongs to one: change the scope, or leave it out")
+	case forPublisher && !hasPublisher(o, k.Publisher):
+		return carom.Invalid("publisher", "there is no publisher %q: GET /v1/publishers lists them", k.Publisher)
+	}
+	return nil
 }
 
 type keyIn struct {

@@ -20,6 +20,9 @@ type ObjectList struct {
 	Apps       []carom.App       `json:"apps" nullable:"false"`
 	Sources    []Source          `json:"sources" nullable:"false"`
 	Endpoints  []Endpoint        `json:"endpoints" nullable:"false"`
+	Zones      []Zone            `json:"zones" nullable:"false"`
+	Creatives  []Creative        `json:"creatives" nullable:"false"`
+	Dialects   []carom.Dialect   `json:"dialects" nullable:"false"`
 }
 
 // Source is one way in, with every default filled in.
@@ -47,6 +50,8 @@ type SourceSecret struct {
 type Endpoint struct {
 	App          string        `json:"app"`
 	Name         string        `json:"name"`
+	Dialect      string        `json:"dialect,omitempty" doc:"What its templates are written in; absent: carom's own notation"`
+	Default      bool          `json:"default,omitempty" doc:"It gets only what comes from zones that no other endpoint of the app names"`
 	URL          string        `json:"url"`
 	Method       string        `json:"method"`
 	Headers      []carom.Field `json:"headers,omitempty" nullable:"false"`
@@ -91,7 +96,7 @@ func visible(c caller, o carom.Objects) carom.Objects {
 	}
 	var v carom.Objects
 	for _, a := range o.Apps {
-		if a.Name != c.app {
+		if !c.sees(a.Name) {
 			continue
 		}
 		v.Apps = append(v.Apps, a)
@@ -102,15 +107,16 @@ func visible(c caller, o carom.Objects) carom.Objects {
 		}
 	}
 	for i := range o.Sources {
-		if o.Sources[i].App == c.app {
+		if c.sees(o.Sources[i].App) {
 			v.Sources = append(v.Sources, o.Sources[i])
 		}
 	}
 	for i := range o.Endpoints {
-		if o.Endpoints[i].App == c.app {
+		if c.sees(o.Endpoints[i].App) {
 			v.Endpoints = append(v.Endpoints, o.Endpoints[i])
 		}
 	}
+	addVisibleZones(c, &v, o)
 	return v
 }
 
@@ -136,7 +142,7 @@ func sourceOf(s carom.Source) Source {
 func endpointOf(e carom.Endpoint, scope carom.Scope) Endpoint {
 	e = e.WithDefaults()
 	v := Endpoint{
-		App: e.App, Name: e.Name, URL: maskURL(e.URL), Method: e.Method, ContentType: e.ContentType,
+		App: e.App, Name: e.Name, Dialect: e.Dialect, Default: e.Default, URL: maskURL(e.URL), Method: e.Method, ContentType: e.ContentType,
 		EventTypes: texts(e.Filter.EventTypes), Values: texts(e.Filter.Values),
 		Zones: e.Filter.Zones, RequestVars: e.Filter.RequestVars, Sources: e.Filter.Sources,
 		Rules: e.Filter.Rules, Sends: cmp.Or(string(e.Sends), "events"),
@@ -207,6 +213,7 @@ func (s *service) listObjects(ctx context.Context, _ *struct{}) (*objectsOut, er
 	o := visible(c, s.Objects.Objects())
 	out := &objectsOut{ObjectList{
 		File: s.Objects.File(), Publishers: o.Publishers, Apps: o.Apps, Sources: []Source{}, Endpoints: []Endpoint{},
+		Zones: []Zone{}, Creatives: []Creative{}, Dialects: o.Dialects,
 	}}
 	if o.Publishers == nil {
 		out.Body.Publishers = []carom.Publisher{}
@@ -214,11 +221,20 @@ func (s *service) listObjects(ctx context.Context, _ *struct{}) (*objectsOut, er
 	if o.Apps == nil {
 		out.Body.Apps = []carom.App{}
 	}
+	if o.Dialects == nil {
+		out.Body.Dialects = []carom.Dialect{}
+	}
 	for _, src := range o.Sources {
 		out.Body.Sources = append(out.Body.Sources, sourceOf(src))
 	}
 	for _, e := range o.Endpoints {
 		out.Body.Endpoints = append(out.Body.Endpoints, endpointOf(e, c.scope))
+	}
+	for _, z := range o.Zones {
+		out.Body.Zones = append(out.Body.Zones, showZone(c, z, s.BaseURL))
+	}
+	for _, creative := range o.Creatives {
+		out.Body.Creatives = append(out.Body.Creatives, showCreative(c, creative))
 	}
 	return out, nil
 }

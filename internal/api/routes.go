@@ -3,10 +3,13 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
+
+	"carom"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -29,7 +32,8 @@ func routes(s *service) http.Handler {
 			Components: &huma.Components{
 				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"key": {Type: "http", Scheme: "bearer", Description: "An API key. Its scope is events, read or admin; it may be limited to one app"},
+					"key": {Type: "http", Scheme: "bearer", Description: "An API key. Its scope is events, read or admin; it may be limited to one app. " +
+						"Or with the scope publisher: a key, or the token of a link, of one publisher"},
 				},
 			},
 		},
@@ -66,6 +70,7 @@ func routes(s *service) http.Handler {
 	add(s, a, "GET /v1/objects", "list-objects", "List what is configured, without secrets", s.listObjects)
 	add(s, a, "POST /v1/apply", "apply-objects", "Apply an objects file", s.apply)
 	add(s, a, "GET /v1/endpoints", "list-endpoints", "List endpoints with their lanes and backlogs", s.listEndpoints)
+	add(s, a, "POST /v1/endpoints/check", "check-endpoints", "Say which endpoints would lose postbacks, without sending one", s.checkEndpoints)
 	add(s, a, "POST /v1/endpoints/{app}/{name}/pause", "pause-endpoint", "Pause an endpoint: nothing is sent, deadlines run", s.pauseEndpoint)
 	add(s, a, "POST /v1/endpoints/{app}/{name}/resume", "resume-endpoint", "Resume an endpoint, or try it again at once", s.resumeEndpoint)
 	add(s, a, "POST /v1/sources/{app}/{name}/rotate", "rotate-source", "Make a new path secret for a source", s.rotateSource)
@@ -83,6 +88,19 @@ func routes(s *service) http.Handler {
 	add(s, a, "GET /v1/users/export", "export-user", "Get everything that is kept about a user", s.exportUser)
 	add(s, a, "POST /v1/users/erase", "erase-user", "Erase a user: ledger lines stay, the person goes", s.eraseUser)
 	add(s, a, "POST /v1/backup", "make-backup", "Make a backup of the data folder while it is in use", s.backup)
+	add(s, a, "GET /v1/publishers", "list-publishers", "List publishers", s.listPublishers)
+	add(s, a, "GET /v1/publishers/{publisher}", "get-publisher", "Get all that a publisher sets up, and what is wrong with it", s.getPublisher)
+	add(s, a, "PUT /v1/publishers/{publisher}", "put-publisher", "Make or change a publisher", s.putPublisher)
+	add(s, a, "POST /v1/publishers/{publisher}/links", "make-link", "Make a signed, expiring link to a publisher's set-up page", s.makeLink)
+	add(s, a, "PUT /v1/publishers/{publisher}/apps/{app}", "put-app", "Make or change an app of a publisher", s.putApp)
+	add(s, a, "POST /v1/publishers/{publisher}/apps/{app}/zones", "make-zone", "Make a zone with its sub-zones", s.makeZone)
+	add(s, a, "PATCH /v1/publishers/{publisher}/apps/{app}/zones/{zone}", "change-zone", "Change what is given of a zone", s.changeZone)
+	add(s, a, "POST /v1/publishers/{publisher}/preview", "preview-endpoint", "Say what a template would send, and what is wrong with it", s.previewEndpoint)
+	add(s, a, "PUT /v1/publishers/{publisher}/endpoints/{app}/{name}", "put-endpoint", "Make or change an endpoint of a publisher", s.putEndpoint)
+	add(s, a, "DELETE /v1/publishers/{publisher}/endpoints/{app}/{name}", "delete-endpoint", "Remove an endpoint of a publisher", s.deleteEndpoint)
+	add(s, a, "POST /v1/publishers/{publisher}/endpoints/{app}/{name}/test", "test-endpoint", "Send one test postback, and say what its answer means", s.testEndpoint)
+	add(s, a, "POST /v1/publishers/{publisher}/endpoints/{app}/{name}/secret", "rotate-secret", "Make a new signing secret for an endpoint", s.rotateSecret)
+	add(s, a, "GET /v1/publishers/{publisher}/endpoints/{app}/{name}/deliveries", "list-deliveries", "List what an endpoint was sent, newest first", s.listDeliveries)
 	add(s, a, "GET /v1/version", "get-version", "Get the version of the server", s.getVersion)
 	describeReport(a)
 	describeViews(a)
@@ -104,8 +122,11 @@ func add[I, O any](s *service, a huma.API, route, id, summary string, handle fun
 		Security:     []map[string][]string{{"key": {string(scopeFor(method))}}},
 		Responses:    map[string]*huma.Response{"default": problemResponse(a)},
 	}
+	if publisherMay(id) {
+		op.Security = append(op.Security, map[string][]string{"key": {string(carom.ScopePublisher)}})
+	}
 	switch {
-	case id == "create-key":
+	case id == "create-key", id == "make-link", id == "make-zone":
 		op.DefaultStatus = http.StatusCreated
 	case id == "make-backup":
 		op.Responses["200"] = &huma.Response{
@@ -120,6 +141,10 @@ func add[I, O any](s *service, a huma.API, route, id, summary string, handle fun
 	}
 	huma.Register(a, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
+		var withHeaders huma.HeadersError
+		if errors.As(err, &withHeaders) {
+			return nil, err // a problem that is whole already
+		}
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
@@ -160,7 +185,7 @@ func serveDocument(mux *http.ServeMux, doc *huma.OpenAPI) {
 // noRoute answers what no route matches: 405 when another method would do, else 404.
 func noRoute(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := mux.Handler(other); pattern != "/v1/" && pattern != "" {

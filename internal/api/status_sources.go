@@ -167,7 +167,7 @@ func silenceItems(f *facts, src *carom.Source) []Item {
 		}
 		switch src.Profile {
 		case carom.ProfileSDK:
-			it.Next = "put the script tag of a zone into the app's page, carom list shows it, and call it once"
+			it.Next = "put the script tag of a zone into the app's page and call it once; GET /v1/objects shows the tag"
 		case carom.ProfileAPI:
 			it.Next = "report an event: carom send event --app " + src.App + " --source " + src.Name + " id=test-1 event_type=completion test=true"
 		}

@@ -110,6 +110,14 @@ func (s *Server) Key(t testing.TB, scope, app string) string {
 	return made.Key
 }
 
+// PublisherKey makes a key of a publisher.
+func (s *Server) PublisherKey(t testing.TB, publisher string) string {
+	t.Helper()
+	var made api.MadeKey
+	s.call(t, "POST", "/v1/keys", `{"name":"test","scope":"publisher","publisher":"`+publisher+`"}`, &made)
+	return made.Key
+}
+
 // Rotate makes a new secret for a source ("app/name") and returns its URL. The old ones go on counting for overlap.
 func (s *Server) Rotate(t testing.TB, source, overlap string) string {
 	t.Helper()

@@ -13,8 +13,9 @@ import (
 // What is served where, with one address and with a private one. The status tells whether a thing is there.
 func TestWhatIsServedWhere(t *testing.T) {
 	t.Parallel()
-	one := caromtest.Start(t, caromtest.Options{Objects: caromtest.Monetag("")})
-	two := caromtest.Start(t, caromtest.Options{Objects: caromtest.Monetag(""), Private: true, Config: func(c *config.Config) { c.Pprof = true }})
+	objects := "publishers: { acme: {} }\n" + caromtest.Monetag("")
+	one := caromtest.Start(t, caromtest.Options{Objects: objects})
+	two := caromtest.Start(t, caromtest.Options{Objects: objects, Private: true, Config: func(c *config.Config) { c.Pprof = true }})
 	const postback = caromtest.Door + "?ymid=1&event=click"
 	tests := []struct {
 		method, path, key                   string
@@ -35,12 +36,21 @@ func TestWhatIsServedWhere(t *testing.T) {
 		{"GET", "/metrics", "events", 401, 404, 200, 200},
 		{"GET", "/metrics", "game", 401, 404, 200, 200},
 		{"GET", "/metrics", "read", 200, 404, 200, 200},
+		{"GET", "/metrics", "publisher", 401, 404, 200, 200},
+		{"GET", "/v1/status", "publisher", 403, 403, 403, 200},
+		{"GET", "/v1/publishers", "publisher", 200, 200, 200, 200}, // publishers are not of the house
+		{"GET", "/v1/publishers", "read", 200, 404, 200, 200},
+		{"GET", "/.well-known/carom.json", "", 200, 200, 200, 200},
+		{"GET", "/setup", "", 200, 200, 200, 200},
+		{"GET", "/sdk.js", "", 200, 200, 200, 200},
+		{"POST", "/sdk/ad", "", 400, 400, 400, 400},
 		{"GET", "/debug/pprof/", "read", 404, 404, 200, 200},
 		{"GET", "/nothing", "", 404, 404, 404, 404},
 		{"GET", "/in", "", 404, 404, 404, 404},
 	}
 	for _, s := range []*caromtest.Server{one, two} {
-		keys := map[string]string{"read": s.Key(t, "read", ""), "events": s.Key(t, "events", ""), "game": s.Key(t, "read", "game"), "": "none"}
+		keys := map[string]string{"read": s.Key(t, "read", ""), "events": s.Key(t, "events", ""), "game": s.Key(t, "read", "game"),
+			"publisher": s.PublisherKey(t, "acme"), "": "none"}
 		for _, tt := range tests {
 			check := func(where string, got, want int) {
 				if got != want {

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/ads"
 	"carom/internal/api"
+	"carom/internal/confirm"
 	"carom/internal/deliver"
 	"carom/internal/ingest"
 	"carom/internal/network"
@@ -28,6 +30,8 @@ type live struct {
 	engine   *deliver.Engine
 	door     *ingest.Door
 	views    *view.Door
+	sdk      *confirm.Door
+	ads      *ads.Chooser
 	profiles map[string]*network.Profile
 	file     string // the objects come from it when not empty
 	baseURL  string // where sources are shown to be reached
@@ -52,17 +56,20 @@ func (l *live) start(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stored objects: %w", err)
 		}
-		l.use(catalog)
-		l.views.Use(stored)
+		l.use(catalog, stored)
 		l.engine.SetEndpoints(endpoints)
 		return nil
 	}
 	return l.reload(ctx)
 }
 
-func (l *live) use(c *ingest.Catalog) {
+// use puts objects and the catalog that was made of them in force at every door.
+func (l *live) use(c *ingest.Catalog, o carom.Objects) {
 	l.catalog.Store(c)
 	l.door.Use(c)
+	l.views.Use(o)
+	l.ads.Use(o)
+	l.sdk.Use(o)
 }
 
 // binding finds the binding of a source that is in force; nil for none.
@@ -80,7 +87,11 @@ func (l *live) File() string { return l.file }
 func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	want.AddSDKSources()
 	if _, _, err := ingest.Compile(want, l.profiles, l.signed); err != nil {
+		return err
+	}
+	if err := objects.CheckZones(want); err != nil {
 		return err
 	}
 	stored, err := l.store.SetObjects(ctx, want)
@@ -93,8 +104,7 @@ func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	}
 	l.current.Store(&stored)
 	l.engine.SetEndpoints(endpoints)
-	l.use(catalog)
-	l.views.Use(stored)
+	l.use(catalog, stored)
 	return nil
 }
 

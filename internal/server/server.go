@@ -21,9 +21,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"carom"
+	"carom/internal/ads"
 	"carom/internal/api"
 	"carom/internal/backup"
 	"carom/internal/config"
+	"carom/internal/confirm"
 	"carom/internal/deliver"
 	"carom/internal/egress"
 	"carom/internal/ingest"
@@ -32,6 +34,7 @@ import (
 	"carom/internal/network"
 	"carom/internal/reward"
 	"carom/internal/store"
+	"carom/internal/survey"
 	"carom/internal/view"
 )
 
@@ -106,7 +109,11 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 		Store: st, Lanes: engine, Views: st, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
 		Local: local, Tell: views.Tell, PassOn: today, Failures: bounds.failures,
 	})
-	live := &live{store: st, engine: engine, door: door, views: views, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
+	chooser := ads.New(ads.Options{Client: client, Metrics: registry, Log: log.With("component", "ads")})
+	sdk := confirm.New(confirm.Options{
+		Events: door, Store: st, Ads: chooser, Key: st.ViewSeal().Key("sdk"), Client: door.Client, Metrics: registry, Log: log.With("component", "confirm"),
+	})
+	live := &live{store: st, engine: engine, door: door, views: views, sdk: sdk, ads: chooser, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
 		log: log.With("component", "objects")}
 	if err := live.start(ctx); err != nil {
 		return nil, err
@@ -118,6 +125,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.add("cut attempts short", func() error { u.cutShort(client); return nil })
 	steps.run("holds", func(ctx context.Context) error { return door.Run(ctx, st) })
 	steps.run("comparing in shadow", func(ctx context.Context) error { return door.RunTrials(ctx, st) })
+	steps.run("settling of views", sdk.Run)
 	registerStats(registry, st, engine)
 
 	alerts, err := newAlerts(cfg, registry, log.With("component", "alert"))
@@ -132,10 +140,18 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 			return err
 		},
 		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, Alerts: alerts,
+		BaseURL: publicURL(cfg), Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
+		Try: func(ctx context.Context, t api.Trial) api.TrialResult {
+			tried := deliver.Try(ctx, client, &t.Endpoint.Endpoint, t.Request, time.Now)
+			return api.TrialResult{
+				State: tried.State, Reason: tried.Reason, Flags: tried.Flags, Took: tried.Took, Status: tried.Status, ContentType: tried.ContentType,
+				Body: tried.Body, Err: tried.Err, Phase: string(tried.Phase), Address: tried.Addr,
+			}
+		},
 		Log: log.With("component", "api"), Done: done,
 	})
 	alerts.status = apiHandler.Status
-	s := &site{cfg: cfg, door: door, views: views, api: apiHandler, registry: registry, store: st, sockets: u.sockets, certs: u.certs,
+	s := &site{cfg: cfg, door: door, views: views, sdk: sdk, api: apiHandler, wellKnown: api.WellKnown(api.Options{Version: version, EgressAddresses: texts(cfg.EgressAddresses)}), registry: registry, store: st, sockets: u.sockets, certs: u.certs,
 		conns: bounds.conns, log: log.With("component", "http")}
 	listeners, err := s.listen()
 	if err != nil {

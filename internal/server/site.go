@@ -25,6 +25,7 @@ import (
 	"carom"
 	"carom/internal/api"
 	"carom/internal/config"
+	"carom/internal/confirm"
 	"carom/internal/guard"
 	"carom/internal/ingest"
 	"carom/internal/listen"
@@ -34,16 +35,18 @@ import (
 
 // site is everything that is served, and where.
 type site struct {
-	cfg      config.Config
-	views    *view.Door
-	door     *ingest.Door
-	api      http.Handler
-	registry *prometheus.Registry
-	store    *store.Store
-	sockets  *listen.Sockets
-	certs    listen.Certs // nil: plain HTTP alone
-	conns    *guard.Connections
-	log      *slog.Logger
+	cfg       config.Config
+	views     *view.Door
+	sdk       *confirm.Door
+	door      *ingest.Door
+	api       http.Handler
+	wellKnown http.Handler
+	registry  *prometheus.Registry
+	store     *store.Store
+	sockets   *listen.Sockets
+	certs     listen.Certs // nil: plain HTTP alone
+	conns     *guard.Connections
+	log       *slog.Logger
 
 	leaving atomic.Bool // another process takes over: whoever asks is told to connect anew
 }
@@ -153,8 +156,12 @@ func (s *site) handler(public, private, guarded bool) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	s.views.Register(mux) // browsers ask it
+	s.sdk.Register(mux)   // likewise
+	s.handleFiles(mux)
 	if private {
 		s.handlePrivate(mux, guarded)
+	} else {
+		mux.Handle("/v1/", s.publishersOnly(s.api))
 	}
 	if !public {
 		return mux
@@ -207,7 +214,7 @@ func (s *site) needKey(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		key, ok := s.store.KeyBySum(sha256.Sum256([]byte(token)))
-		if !ok || key.Scope == carom.ScopeEvents || key.App != "" {
+		if !ok || key.Scope != carom.ScopeRead && key.Scope != carom.ScopeAdmin || key.App != "" || key.Publisher != "" {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="carom"`)
 			http.Error(w, "an API key with the scope read is needed here: carom keys create --scope read; or set private_listen", http.StatusUnauthorized)
 			return

@@ -15,13 +15,13 @@ import (
 // loadKeys reads all API keys into memory: they are few and looked up on every request.
 func (s *Store) loadKeys() error {
 	keys := map[[32]byte]carom.APIKey{}
-	err := s.w.query(`SELECT id, name, app, scope, created, last_used, sum FROM api_keys`, func(v []driver.Value) error {
+	err := s.w.query(`SELECT id, name, app, scope, created, last_used, sum, publisher FROM api_keys`, func(v []driver.Value) error {
 		sum, _ := v[6].([]byte)
 		if len(sum) != 32 {
 			return fmt.Errorf("stored API key %v: its sum is not 32 bytes: %w", v[0], carom.ErrInvalid)
 		}
 		k := carom.APIKey{ID: v[0].(string), Name: v[1].(string), App: v[2].(string), Scope: carom.Scope(v[3].(string)),
-			Created: time.UnixMilli(v[4].(int64)).UTC(), Sum: [32]byte(sum)}
+			Created: time.UnixMilli(v[4].(int64)).UTC(), Sum: [32]byte(sum), Publisher: v[7].(string)}
 		if used := v[5].(int64); used != 0 {
 			k.LastUsed = time.UnixMilli(used).UTC()
 		}
@@ -51,8 +51,8 @@ func (s *Store) KeyBySum(sum [32]byte) (carom.APIKey, bool) {
 // CreateKey stores an API key. It returns carom.ErrConflict when its id or sum exists.
 func (s *Store) CreateKey(ctx context.Context, k carom.APIKey) error {
 	if err := s.control(ctx, func(w *writer) error {
-		return w.exec(`INSERT INTO api_keys (id, name, app, scope, created, last_used, sum) VALUES (?,?,?,?,?,0,?)`,
-			k.ID, k.Name, k.App, string(k.Scope), k.Created.UnixMilli(), k.Sum[:])
+		return w.exec(`INSERT INTO api_keys (id, name, app, scope, created, last_used, sum, publisher) VALUES (?,?,?,?,?,0,?,?)`,
+			k.ID, k.Name, k.App, string(k.Scope), k.Created.UnixMilli(), k.Sum[:], k.Publisher)
 	}); err != nil {
 		return fmt.Errorf("create API key: %w", err)
 	}

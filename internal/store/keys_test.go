@@ -19,6 +19,7 @@ func TestKeys(t *testing.T) {
 		return carom.APIKey{ID: id, Name: name, App: "app", Scope: carom.ScopeRead, Created: noon, Sum: sha256.Sum256([]byte("text of " + id))}
 	}
 	b, a := key("key_1", "b"), key("key_2", "a")
+	a.App, a.Publisher, a.Scope = "", "acme", carom.ScopePublisher
 	for _, k := range []carom.APIKey{b, a} {
 		if err := s.CreateKey(t.Context(), k); err != nil {
 			t.Fatalf("CreateKey: %v", err)

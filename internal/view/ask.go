@@ -153,7 +153,7 @@ func (d *Door) asker(r *http.Request, id carom.ViewID) (asker, *problem) {
 	if d.opts.Store.ViewSeal().IsToken(id, text) {
 		return asker{token: true}, nil
 	}
-	if key, known := d.opts.Store.KeyBySum(sha256.Sum256([]byte(text))); known { // every scope may read
+	if key, known := d.opts.Store.KeyBySum(sha256.Sum256([]byte(text))); known && key.Publisher == "" { // every other key may read
 		return asker{app: key.App}, nil
 	}
 	return asker{}, noView()

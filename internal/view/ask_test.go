@@ -40,6 +40,7 @@ func TestAskWhoMay(t *testing.T) {
 		"a token without its prefix":         {id, bearer(token[len("vt_"):]), 404},
 		"the ymid":                           {id, bearer(r.store.seal.YMID(id)), 404},
 		"an unknown key":                     {id, bearer("nope"), 404},
+		"a key of a publisher":               {id, bearer("publisher"), 404},
 		"a key of another app":               {id, bearer("quiz-events"), 404},
 		"a key, and no such view":            {gone, bearer("all-read"), 404},
 		"a token, and no such view any more": {gone, bearer(r.store.seal.Token(gone)), 404},

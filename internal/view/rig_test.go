@@ -116,6 +116,7 @@ func newDoor(change func(*Options)) *rig {
 	for text, key := range map[string]carom.APIKey{
 		"all-admin": {Scope: carom.ScopeAdmin}, "all-events": {Scope: carom.ScopeEvents}, "all-read": {Scope: carom.ScopeRead},
 		"game-events": {Scope: carom.ScopeEvents, App: "game"}, "quiz-events": {Scope: carom.ScopeEvents, App: "quiz"},
+		"publisher": {Scope: carom.ScopePublisher, Publisher: "acme"},
 	} {
 		s.keys[sha256.Sum256([]byte(text))] = key
 	}
