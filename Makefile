@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check test-crash test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean
+.PHONY: help build run demo test check test-crash test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
@@ -19,6 +19,9 @@ build: ## build the server: one static binary, bin/carom
 
 run: build ## start a server with an example app and a receiver, and say what to try
 	@scripts/run.sh
+
+demo: build ## both ends on this machine: watch an ad in a Mini App, see the coins arrive
+	@scripts/demo.sh
 
 test: ## install what the tests need, run every test, fuzz each target for 3 s
 	@scripts/test.sh

@@ -150,7 +150,7 @@ func (r *rig) comeBack(ctx context.Context, t target, b backlog, p *part) (d dra
 	done := make(chan loaded, 1) // holds the one result, so that the sender never waits
 	go func() {
 		res, _, err := r.load(load.Config{Addr: t.addr, Paths: []string{postback(b.secret, zoneDead)}, Run: newRun,
-			Senders: hangingSenders, Rate: newRate, Duration: r.OpenWait + window})
+			Senders: besideSenders, Rate: newRate, Duration: r.OpenWait + window})
 		done <- loaded{res, err}
 	}()
 	d.Healthy, err = r.measure(ctx, t, plan{rate: healthyRate, warmUp: r.WarmUp, window: window})

@@ -11,10 +11,13 @@ const (
 	deadPart      = "dead"
 	rewardsPart   = "rewards"
 	viewsPart     = "views"
+	beaconsPart   = "beacons"
+	showsPart     = "shows"
+	endpointsPart = "endpoints300"
 )
 
 // partNames is a constant list; nobody writes to it.
-var partNames = []string{ratioPart, latencyPart, isolationPart, growthPart, deadPart, rewardsPart, viewsPart}
+var partNames = []string{ratioPart, latencyPart, isolationPart, growthPart, deadPart, rewardsPart, viewsPart, beaconsPart, showsPart, endpointsPart}
 
 // The keys of figures that more than one function names.
 const (
@@ -28,6 +31,8 @@ const (
 	figIsolationMS   = "isolation_diff_ms"
 	figIsolation90   = "isolation90_ratio"
 	figIsolation90MS = "isolation90_diff_ms"
+	figEndpoints     = "endpoints300_ratio"
+	figEndpointsMS   = "endpoints300_diff_ms"
 )
 
 // figure is one number that the benchmark yields. Its key never changes its meaning: another meaning is another key.
@@ -116,7 +121,27 @@ func figures() []figure {
 		{"views_kb", "KB", "memory for each waiting view", atMost(32)},
 		{"views_confirmed_p50_ms", "ms", "from the answer to the postback to the waiting client, median", nil},
 		{"views_confirmed_p99_ms", "ms", "the same, p99", atMost(200)},
-		{figMissing, "", "acknowledged and never delivered, all parts", atMost(0)},
-		{figDuplicates, "", "delivered twice, all parts", atMost(0)},
+		{"hmac_handler_per_s", "/s", "bare net/http handler that verifies one HMAC, beacons answered", nil},
+		{"beacons_per_s", "/s", "carom, synced, no endpoint, beacons confirmed and stored", nil},
+		{"beacons_ratio", "", "the second to the first", atLeast(0.5)},
+		{"beacons_cpu_s_per_1000", "s", "processor time of carom for 1,000 confirmed", nil},
+		{"hmac_handler_cpu_s_per_1000", "s", "the same of the handler", nil},
+		{"beacons_load_share", "", "share of the machine's processors that the load generator took beside carom", nil},
+		{"hmac_handler_load_share", "", "the same beside the handler", nil},
+		{"beacons_rss_mb", "MB", "most memory while it confirms", nil},
+		{"beacons_missing", "", "beacons answered as confirmed whose event is not stored", atMost(0)},
+		{"beacons_duplicates", "", "events of one view stored twice", atMost(0)},
+		{"shows_e2e_p50_ms", "ms", "show to postback at 500 views/s, median", nil},
+		{"shows_e2e_p99_ms", "ms", "show to postback at 500 views/s, p99", atMost(50)},
+		{"shows_ad_p99_ms", "ms", "answer to the request for an ad, p99", nil},
+		{"shows_start_p99_ms", "ms", "answer to the beacon that it starts, p99", nil},
+		{"shows_viewable_p99_ms", "ms", "answer to the beacon that it was seen, p99", nil},
+		{"shows_cpu_s_per_1000", "s", "processor time of carom for 1,000 views, three requests each", nil},
+		{figEndpoints, "", "p99 of 270 good endpoints beside 30 bad ones to alone", undisturbed(figEndpoints, figEndpointsMS)},
+		{figEndpointsMS, "ms", "the same as a difference", undisturbed(figEndpoints, figEndpointsMS)},
+		{"endpoints300_alone_p99_ms", "ms", "the good ones alone, at 1,800/s", nil},
+		{"endpoints300_beside_p99_ms", "ms", "the good ones beside the bad ones, at 2,000/s in all", nil},
+		{figMissing, "", "acknowledged and never delivered or stored, all parts", atMost(0)},
+		{figDuplicates, "", "delivered or stored twice, all parts", atMost(0)},
 	}
 }

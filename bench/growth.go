@@ -109,7 +109,7 @@ func (r *rig) fill(ctx context.Context, dir string, p *part) (l loaded, err erro
 	began := time.Now()
 	for step := range uint64(loadSteps) {
 		n := r.GrowthEvents*(step+1)/loadSteps - r.GrowthEvents*step/loadSteps
-		res, _, err := r.load(load.Config{Addr: t.addr, Paths: t.paths, Run: r.run(), Senders: r.Senders, Count: n})
+		res, _, err := r.load(load.Config{Addr: t.addr, Paths: t.traffic.Paths, Run: r.run(), Senders: r.Senders, Count: n})
 		if err != nil {
 			return l, err
 		}

@@ -10,14 +10,16 @@ import (
 	"carom/bench/stat"
 )
 
-// The traffic of the isolation part, in events per second, and how many senders carry the hanging share.
+// The traffic of the isolation part, in events per second.
 const (
-	healthyRate    = 200
-	hangingRate    = 50
-	hangingSenders = 16
+	healthyRate = 200
+	hangingRate = 50
 )
 
-// pair is one measurement of healthy endpoints alone and one beside hanging ones.
+// besideSenders is how many senders carry the smaller of two loads.
+const besideSenders = 16
+
+// pair is one measurement of healthy endpoints alone and one beside others.
 type pair struct {
 	Variant    string      `json:"variant"`
 	Round      int         `json:"round"`
@@ -25,6 +27,11 @@ type pair struct {
 	Difference float64     `json:"diff_ms"`
 	Alone      measurement `json:"alone"`
 	Beside     measurement `json:"beside"`
+}
+
+func newPair(variant string, round int, alone, beside measurement) pair {
+	return pair{Variant: variant, Round: round, Alone: alone, Beside: beside,
+		Ratio: beside.EndToEnd.P99 / alone.EndToEnd.P99, Difference: beside.EndToEnd.P99 - alone.EndToEnd.P99}
 }
 
 // isolation measures what hanging endpoints do to healthy ones: one beside one, and ten beside ninety.
@@ -50,8 +57,7 @@ func (r *rig) isolation(ctx context.Context, rep *report, p *part) error {
 				ms[k] = m
 				p.account(m)
 			}
-			x := pair{Variant: v.name, Round: i + 1, Alone: ms[0], Beside: ms[1],
-				Ratio: ms[1].EndToEnd.P99 / ms[0].EndToEnd.P99, Difference: ms[1].EndToEnd.P99 - ms[0].EndToEnd.P99}
+			x := newPair(v.name, i+1, ms[0], ms[1])
 			p.Rounds = append(p.Rounds, x)
 			ratios, diffs = append(ratios, x.Ratio), append(diffs, x.Difference)
 			r.say("  %s, pair %d: p99 alone %.2f ms, beside %.2f ms", v.name, x.Round, ms[0].EndToEnd.P99, ms[1].EndToEnd.P99)
@@ -88,25 +94,32 @@ func (r *rig) healthyBeside(ctx context.Context, healthy, hanging int, traffic b
 		return m, err
 	}
 	defer t.process.Kill()
-	done := make(chan error, 1) // holds the one result, so that the sender never waits
+	var besides *load.Config
 	if traffic {
-		cfg := load.Config{Addr: t.addr, Run: r.run(), Senders: hangingSenders, Rate: hangingRate, Duration: r.Connect + r.WarmUp + r.PairWindow}
+		besides = &load.Config{Rate: hangingRate}
 		for _, z := range hangingZones {
-			cfg.Paths = append(cfg.Paths, postback(secret, z))
+			besides.Paths = append(besides.Paths, postback(secret, z))
 		}
+	}
+	return r.measureBeside(ctx, t, plan{rate: healthyRate, warmUp: r.WarmUp, window: r.PairWindow}, besides)
+}
+
+// measureBeside measures the target while a second load, if there is one, is on it. Of that the requests and the rate are given.
+func (r *rig) measureBeside(ctx context.Context, t target, p plan, other *load.Config) (measurement, error) {
+	done := make(chan error, 1) // holds the one result, so that the sender never waits
+	if other != nil {
+		cfg := *other
+		cfg.Addr, cfg.Run, cfg.Senders, cfg.Duration = t.addr, r.run(), besideSenders, r.Connect+p.warmUp+p.window
 		go func() {
 			res, _, err := r.load(cfg)
 			if err == nil && res.Acked < int64(res.Sent) {
-				err = fmt.Errorf("of %d events for hanging endpoints only %d were acknowledged: %s", res.Sent, res.Acked, res.Error)
+				err = fmt.Errorf("of %d events for the others only %d were acknowledged: %s", res.Sent, res.Acked, res.Error)
 			}
 			done <- err
 		}()
 	} else {
 		done <- nil
 	}
-	m, err = r.measure(ctx, t, plan{rate: healthyRate, warmUp: r.WarmUp, window: r.PairWindow})
-	if err := firstOf(err, <-done); err != nil {
-		return m, err
-	}
-	return m, nil
+	m, err := r.measure(ctx, t, p)
+	return m, firstOf(err, <-done)
 }

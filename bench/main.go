@@ -32,6 +32,7 @@ type options struct {
 	Rounds       int
 	Pairs        int
 	Senders      int
+	Pages        int // senders of beacons
 	GrowthEvents uint64
 	DeadEvents   uint64
 	Views        int
@@ -72,7 +73,7 @@ func fail(err error) {
 
 // parseOptions reads the command line. Help and faults are written to w.
 func parseOptions(args []string, w io.Writer) (options, error) {
-	o := options{Senders: 64, IdleAfter: 5 * time.Second, Connect: 400 * time.Millisecond, OpenWait: 8 * time.Second}
+	o := options{Senders: 64, Pages: 256, IdleAfter: 5 * time.Second, Connect: 400 * time.Millisecond, OpenWait: 8 * time.Second}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(w)
 	var only string

@@ -7,13 +7,18 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"carom/bench/load"
+	"carom/bench/proc"
+	"carom/bench/reference"
 	"carom/bench/standin"
+	"carom/internal/objects"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,7 +55,7 @@ func tiny(t *testing.T) options {
 	}
 	// The folder of a test may lie in memory, which a benchmark refuses; the parts are called below that check.
 	o.Carom, o.Dir, o.Out = self, t.TempDir(), filepath.Join(t.TempDir(), "out", "latest.json")
-	o.Senders, o.Connect, o.IdleAfter = 8, 60*time.Millisecond, time.Millisecond
+	o.Senders, o.Pages, o.Connect, o.IdleAfter = 8, 8, 60*time.Millisecond, time.Millisecond
 	o.WarmUp, o.Window, o.PairWindow, o.OpenWait = 20*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
 	return o
 }
@@ -86,6 +91,24 @@ func TestPartsAgainstAStandIn(t *testing.T) {
 	}
 	if g, d := rep.figures["growth_events"], rep.figures["dead_events"]; g != 500 || d != 300 {
 		t.Errorf("%v events for growth and %v for the dead endpoint, want 500 and 300", g, d)
+	}
+}
+
+// TestForgottenViewsAreNoticed shows that the account of beacons is no formality.
+func TestForgottenViewsAreNoticed(t *testing.T) {
+	t.Setenv(standin.FaultEnv, standin.FaultForget)
+	r, err := newRig(tiny(t), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.close)
+	p := &part{}
+	rep := &report{figures: map[string]float64{}}
+	if err := r.beacons(context.Background(), rep, p); err != nil {
+		t.Fatal(err)
+	}
+	if n := rep.figures["beacons_missing"]; n == 0 || p.Missing != int64(n) {
+		t.Errorf("beacons_missing = %v, and %d in the part's account; every tenth is", n, p.Missing)
 	}
 }
 
@@ -171,6 +194,10 @@ func TestVerdicts(t *testing.T) {
 		{"within a quarter", map[string]float64{figIsolation: 1.2, figIsolationMS: 5}, figIsolation, "met"},
 		{"within two milliseconds", map[string]float64{figIsolation: 3, figIsolationMS: 1.9}, figIsolation, "met"},
 		{"disturbed", map[string]float64{figIsolation: 3, figIsolationMS: 2.1}, figIsolation, "MISSED"},
+		{"disturbed by bad endpoints", map[string]float64{figEndpoints: 1.3, figEndpointsMS: 2.1}, figEndpointsMS, "MISSED"},
+		{"hardly disturbed by bad endpoints", map[string]float64{figEndpoints: 1.2, figEndpointsMS: 9}, figEndpointsMS, "met"},
+		{"half of a bare handler", map[string]float64{"beacons_ratio": 0.5}, "beacons_ratio", "met"},
+		{"a postback that comes late", map[string]float64{"shows_e2e_p99_ms": 50.1}, "shows_e2e_p99_ms", "MISSED"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -237,6 +264,56 @@ func TestBenchNeedsTheServer(t *testing.T) {
 	var w bytes.Buffer
 	if err := bench(context.Background(), o, &w); err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("error = %v, want one that says how to build", err)
+	}
+}
+
+// TestObjectsFilesAreAccepted shows that the server takes what the benchmark configures it with.
+func TestObjectsFilesAreAccepted(t *testing.T) {
+	secret := proc.NewSecret()
+	ways := []endpoint{
+		{name: "plain", addr: "127.0.0.1:1", path: "/postback"},
+		{name: "slow", addr: "127.0.0.1:1", path: "/slow?ms=2000", zone: zoneDead, rate: 10},
+	}
+	for name, tt := range map[string]struct {
+		text             string
+		endpoints, zones int
+		source           string
+	}{
+		"postbacks":       {objectsFile(secret, ways...), 2, 0, "monetag"},
+		"without a way":   {objectsFile(secret), 0, 0, "monetag"},
+		"reports":         {reportsFile(ways...), 2, 0, "server"},
+		"views":           {viewsFile(ways...), 2, 1, "sdk"},
+		"views to nobody": {viewsFile(), 0, 1, "sdk"},
+		"rewards":         {rewardsFile(secret, "127.0.0.1:1"), 1, 0, "monetag"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := objects.Parse("carom.yaml", []byte(tt.text), objects.Env{})
+			if err != nil {
+				t.Fatalf("%v in:\n%s", err, tt.text)
+			}
+			o := f.Objects
+			o.AddSDKSources()
+			if len(o.Endpoints) != tt.endpoints || len(o.Zones) != tt.zones || len(o.Sources) != 1 || o.Sources[0].Name != tt.source {
+				t.Errorf("%d endpoints, %d zones, sources %+v; want %d, %d and the source %s", len(o.Endpoints), len(o.Zones), o.Sources,
+					tt.endpoints, tt.zones, tt.source)
+			}
+		})
+	}
+}
+
+// TestSignedBeacons shows that the handler takes the very requests that carom gets.
+func TestSignedBeacons(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := writeTokens(path, []byte("key"), []string{"token-1", "token-2", "token-3"}); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(reference.HMAC([]byte("key")))
+	defer srv.Close()
+	cfg := beaconTraffic(path)
+	cfg.Addr, cfg.Senders, cfg.Count, cfg.TokensAgain = srv.Listener.Addr().String(), 2, 7, true
+	res, err := load.Run(context.Background(), cfg)
+	if err != nil || res.Acked != 7 || res.UsedUp {
+		t.Errorf("%+v, %v; want 7 acknowledged", res, err)
 	}
 }
 

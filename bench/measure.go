@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"carom/bench/load"
@@ -30,6 +32,7 @@ type measurement struct {
 	Delivered  float64          `json:"delivered_per_s"` // at the sink
 	CPUPer1000 float64          `json:"cpu_s_per_1000"`  // of the target, until everything was delivered
 	LoadCPU    float64          `json:"load_cpu_s"`      // of the whole run
+	LoadShare  float64          `json:"load_share"`      // the same of what the machine's processors can give in that time
 	SinkCPU    float64          `json:"sink_cpu_s"`
 	PeakRSS    float64          `json:"peak_rss_mb"`
 	Commits    *float64         `json:"commits"` // in the window; null when the target does not tell
@@ -37,13 +40,18 @@ type measurement struct {
 	Accept     stat.Percentiles `json:"accept"`
 	EndToEnd   stat.Percentiles `json:"e2e"`
 	Acked      int64            `json:"acked"`
-	Refused    int64            `json:"refused"` // answered, but not 200
+	Refused    int64            `json:"refused"` // answered, but not 200 or not as wanted
 	Errors     int64            `json:"errors"`
 	Missing    int64            `json:"missing"` // acknowledged and not at the sink after the drain
 	Duplicates int64            `json:"duplicates"`
 	Drain      float64          `json:"drain_s"`
 	Lag        float64          `json:"lag_ms"` // of the load generator's own pacer
 	Error      string           `json:"error,omitempty"`
+
+	Ad    *stat.Percentiles `json:"ad,omitempty"` // of views: the requests before the last one
+	Start *stat.Percentiles `json:"start,omitempty"`
+
+	sent *load.Result
 }
 
 // reading is the state of everything at one moment of a measurement.
@@ -77,15 +85,17 @@ func (r *rig) read(ctx context.Context, t target, run uint32) (x reading, err er
 
 // plan says how a target is loaded.
 type plan struct {
-	rate   float64 // 0 saturates
-	warmUp time.Duration
-	window time.Duration
+	rate    float64       // 0 saturates
+	senders int           // 0: as many as usual
+	lead    time.Duration // how long before the first event something is sent already
+	warmUp  time.Duration
+	window  time.Duration
 }
 
 // measure loads the target, waits until what it acknowledged has arrived, and returns the figures.
 func (r *rig) measure(ctx context.Context, t target, p plan) (m measurement, err error) {
 	run := r.run()
-	start := time.Now().Add(r.Connect)
+	start := time.Now().Add(r.Connect + p.lead)
 	from := start.Add(p.warmUp)
 	if err := r.client.Expect(ctx, run, from.UnixNano()); err != nil {
 		return m, err
@@ -98,8 +108,10 @@ func (r *rig) measure(ctx context.Context, t target, p plan) (m measurement, err
 	done := make(chan loaded, 1) // holds the one result, so that the sender never waits
 	go func() {
 		var l loaded
-		l.res, l.cpu, l.err = r.load(load.Config{Addr: t.addr, Paths: t.paths, Run: run, Senders: r.Senders, Rate: p.rate,
-			StartAt: start.UnixNano(), WarmUp: p.warmUp, Duration: p.window})
+		cfg := t.traffic
+		cfg.Addr, cfg.Run, cfg.Senders, cfg.Rate = t.addr, run, cmp.Or(p.senders, r.Senders), p.rate
+		cfg.StartAt, cfg.WarmUp, cfg.Duration = start.UnixNano(), p.warmUp, p.window
+		l.res, l.cpu, l.err = r.load(cfg)
 		done <- l
 	}()
 	var first, last reading
@@ -115,7 +127,11 @@ func (r *rig) measure(ctx context.Context, t target, p plan) (m measurement, err
 		return m, fmt.Errorf("measure %s: %w", t.name, firstOf(err, l.err))
 	}
 	m = measurement{Target: t.name, Rate: p.rate, Accepted: l.res.PerSec, Accept: l.res.Latency, LoadCPU: l.cpu.Seconds(),
-		Acked: l.res.Acked, Errors: l.res.Errors, Lag: l.res.Lag, Error: l.res.Error}
+		Acked: l.res.Acked, Refused: l.res.Unwanted, Errors: l.res.Errors, Lag: l.res.Lag, Error: l.res.Error, sent: l.res}
+	m.LoadShare = m.LoadCPU / (r.Connect + p.lead + p.warmUp + p.window).Seconds() / float64(runtime.NumCPU())
+	if t.traffic.Zone != "" {
+		m.Ad, m.Start = &l.res.Ad, &l.res.Start
+	}
 	for status, n := range l.res.Statuses {
 		if status != 200 {
 			m.Refused += n
@@ -156,7 +172,7 @@ func (r *rig) finish(ctx context.Context, t target, run uint32, res *load.Result
 	m.Delivered = float64(last.unique-first.unique) / seconds
 	events := float64(end.unique - first.unique)
 	if !t.sends {
-		events = m.Accepted * seconds
+		events = float64(res.Latency.Count)
 	}
 	if events > 0 {
 		m.CPUPer1000 = (end.cpu - first.cpu).Seconds() / events * 1000

@@ -19,6 +19,7 @@ import (
 // The processes that this binary becomes when its first argument says so.
 const (
 	partHandler   = "handler"
+	partHMAC      = "hmac"
 	partForwarder = "forwarder"
 	partJournal   = "journal"
 	partSink      = "sink"
@@ -26,7 +27,7 @@ const (
 )
 
 func isPart(args []string) bool {
-	return len(args) > 1 && slices.Contains([]string{partHandler, partForwarder, partJournal, partSink, partLoad}, args[1])
+	return len(args) > 1 && slices.Contains([]string{partHandler, partHMAC, partForwarder, partJournal, partSink, partLoad}, args[1])
 }
 
 // runPart is the main function of such a process. The servers listen at args[0] and end when stdin does; the load generator
@@ -57,6 +58,11 @@ func runPart(ctx context.Context, name string, args []string, stdin io.Reader, s
 	switch name {
 	case partHandler:
 		h = reference.Handler()
+	case partHMAC:
+		if len(args) < 2 {
+			return fmt.Errorf("%s needs the key", name)
+		}
+		h = reference.HMAC([]byte(args[1]))
 	case partSink:
 		h = sink.New(0)
 	case partForwarder:

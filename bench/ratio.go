@@ -14,14 +14,14 @@ import (
 func (r *rig) parts() map[string]func(context.Context, *report, *part) error {
 	return map[string]func(context.Context, *report, *part) error{
 		ratioPart: r.ratio, latencyPart: r.latency, isolationPart: r.isolation, growthPart: r.growth, deadPart: r.dead,
-		rewardsPart: r.rewards, viewsPart: r.views,
+		rewardsPart: r.rewards, viewsPart: r.views, beaconsPart: r.beacons, showsPart: r.shows, endpointsPart: r.endpoints300,
 	}
 }
 
-// rotated returns names beginning with another one each round, so that no target always runs on the warmest machine.
-func rotated(names []string, round int) []string {
-	i := round % len(names)
-	return slices.Concat(names[i:], names[:i])
+// rotated returns targets, or their names, beginning with another one each round, so that none always runs on the warmest machine.
+func rotated[T any](targets []T, round int) []T {
+	i := round % len(targets)
+	return slices.Concat(targets[i:], targets[:i])
 }
 
 // ratio saturates the handler, the forwarder and carom in turn.

@@ -66,13 +66,13 @@ func (r *rig) measurePaying(ctx context.Context, name string, p *part) (m measur
 		return m, err
 	}
 	secret := proc.NewSecret()
-	c, err := proc.StartCarom(ctx, proc.Setup{Binary: r.Carom, Dir: dir, Config: rewardsFile(secret, r.sink.Addr)})
+	t, err := r.startWith(ctx, dir, rewardsFile(secret, r.sink.Addr))
 	if err != nil {
 		return m, err
 	}
-	r.servers = append(r.servers, c)
-	m, err = r.measure(ctx, target{name: name, addr: c.Addr, paths: []string{postback(secret, zoneMain)}, process: c.Process, carom: c, sends: true}, pl)
-	if stopErr := c.Stop(stopGrace); stopErr != nil {
+	t.name, t.sends, t.traffic.Paths = name, true, []string{postback(secret, zoneMain)}
+	m, err = r.measure(ctx, t, pl)
+	if stopErr := t.process.Stop(stopGrace); stopErr != nil {
 		p.note("%v", stopErr)
 	}
 	if err != nil {

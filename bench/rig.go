@@ -36,7 +36,7 @@ type rig struct {
 type target struct {
 	name    string
 	addr    string
-	paths   []string
+	traffic load.Config // what is sent to it: the requests, and none of the run
 	process *proc.Process
 	carom   *proc.Carom // nil for a reference
 	sends   bool        // passes events on to the sink
@@ -99,21 +99,28 @@ func (r *rig) reference(name string) (t target, dir string, err error) {
 	if err != nil {
 		return target{}, "", err
 	}
-	return target{name: name, addr: p.Addr, paths: []string{postback(proc.NewSecret(), zoneMain)}, process: p.Process, sends: name != partHandler}, dir, nil
+	return target{name: name, addr: p.Addr, traffic: load.Config{Paths: []string{postback(proc.NewSecret(), zoneMain)}}, process: p.Process,
+		sends: name != partHandler}, dir, nil
 }
 
 // start starts a server in dir with these endpoints. Its postbacks are of the given zones in turn.
 func (r *rig) start(ctx context.Context, dir, secret string, endpoints []endpoint, zones ...string) (target, error) {
-	c, err := proc.StartCarom(ctx, proc.Setup{Binary: r.Carom, Dir: dir, Config: objectsFile(secret, endpoints...)})
+	t, err := r.startWith(ctx, dir, objectsFile(secret, endpoints...))
+	t.sends = len(endpoints) > 0
+	for _, z := range zones {
+		t.traffic.Paths = append(t.traffic.Paths, postback(secret, z))
+	}
+	return t, err
+}
+
+// startWith starts a server in dir with these objects. What is sent to it is the caller's to say.
+func (r *rig) startWith(ctx context.Context, dir, objects string) (target, error) {
+	c, err := proc.StartCarom(ctx, proc.Setup{Binary: r.Carom, Dir: dir, Config: objects})
 	if err != nil {
 		return target{}, err
 	}
 	r.servers = append(r.servers, c)
-	t := target{name: "carom", addr: c.Addr, process: c.Process, carom: c, sends: len(endpoints) > 0}
-	for _, z := range zones {
-		t.paths = append(t.paths, postback(secret, z))
-	}
-	return t, nil
+	return target{name: "carom", addr: c.Addr, process: c.Process, carom: c}, nil
 }
 
 // one starts a server in a fresh folder with the sink as its only endpoint.

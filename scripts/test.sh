@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test, with the race detector where a C compiler is there, then the front-end helper's, and fuzzes each target briefly.
+# Runs every test, with the race detector where a C compiler is there, then those of what runs in browsers, and fuzzes each target briefly.
 # Arguments go to `go test`: scripts/test.sh -run TestImports . (fuzzing is then left out).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,12 +28,14 @@ tests_took=$((SECONDS - started))
 
 sdk_tested=0
 if check_sdk; then npm --prefix sdk test || sdk_tested=1; fi
+if check_sdk && check_express; then node --test --test-reporter=spec examples/demo/*.test.mjs || sdk_tested=1; fi
+if check_sdk; then node --test --test-reporter=spec web/test/*.test.mjs || sdk_tested=1; fi
 
 fuzzed=0
 scripts/fuzz.sh 3s || fuzzed=1
 
 echo
-echo "make test: $ok packages ok, $failed failed (${race[*]:-without -race}, $tests_took s); front end $([ $sdk_tested = 0 ] && echo ok || echo FAILED); fuzzing $([ $fuzzed = 0 ] && echo ok || echo FAILED); $((SECONDS - started)) s in all"
+echo "make test: $ok packages ok, $failed failed (${race[*]:-without -race}, $tests_took s); browsers $([ $sdk_tested = 0 ] && echo ok || echo FAILED); fuzzing $([ $fuzzed = 0 ] && echo ok || echo FAILED); $((SECONDS - started)) s in all"
 if [ $tested != 0 ]; then
 	grep -E '^(FAIL	|--- FAIL|    --- FAIL)' "$log" | sed 's/^/  /' || true
 fi

@@ -43,39 +43,83 @@ var errClosing = errors.New("the server closes the connection")
 //
 // After an error the connection is of no further use. The status is not zero when the answer itself arrived in full.
 func (c *Conn) Do(now time.Time, request []byte) (status int, err error) {
+	if err := c.send(now, request); err != nil {
+		return 0, err
+	}
+	status, length, err := c.readHead()
+	if err != nil {
+		return 0, err
+	}
+	if _, err := c.r.Discard(length); err != nil {
+		return 0, cut(err)
+	}
+	return status, nil
+}
+
+// Ask is Do for callers that look at the body of the answer, which stands until the next request.
+func (c *Conn) Ask(now time.Time, request []byte) (status int, body []byte, err error) {
+	if err := c.send(now, request); err != nil {
+		return 0, nil, err
+	}
+	status, length, err := c.readHead()
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case length > c.r.Size():
+		body = make([]byte, length)
+		_, err = io.ReadFull(c.r, body)
+	default:
+		if body, err = c.r.Peek(length); err == nil {
+			_, err = c.r.Discard(length)
+		}
+	}
+	if err != nil {
+		return 0, nil, cut(err)
+	}
+	return status, body, nil
+}
+
+// cut says of an answer's end before its time that it was cut.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (c *Conn) send(now time.Time, request []byte) error {
 	if c.closing {
-		return 0, errClosing
+		return errClosing
 	}
 	// Moving a deadline costs about as much as the rest of a request, so it is moved once a second.
 	if c.deadline.Sub(now) < answerTimeout-time.Second {
 		c.deadline = now.Add(answerTimeout)
 		if err := c.c.SetDeadline(c.deadline); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if _, err := c.c.Write(request); err != nil {
-		return 0, err
-	}
-	return c.readAnswer()
+	_, err := c.c.Write(request)
+	return err
 }
 
 // Closing reports whether the server said that it closes the connection after the last answer.
 func (c *Conn) Closing() bool { return c.closing }
 
-func (c *Conn) readAnswer() (int, error) {
+// readHead reads an answer up to its body and says how long that is.
+func (c *Conn) readHead() (status, length int, err error) {
 	line, err := c.r.ReadSlice('\n')
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	status, ok := parseStatus(line)
 	if !ok {
-		return 0, fmt.Errorf("the answer begins with %q, which is no HTTP/1.1 status line", line)
+		return 0, 0, fmt.Errorf("the answer begins with %q, which is no HTTP/1.1 status line", line)
 	}
-	length := -1
+	length = -1
 	for {
 		line, err := c.r.ReadSlice('\n')
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -86,27 +130,21 @@ func (c *Conn) readAnswer() (int, error) {
 		switch {
 		case bytes.EqualFold(name, []byte("content-length")):
 			if length, ok = parseDigits(value); !ok {
-				return 0, fmt.Errorf("the answer has a content length of %q", value)
+				return 0, 0, fmt.Errorf("the answer has a content length of %q", value)
 			}
 		case bytes.EqualFold(name, []byte("transfer-encoding")):
-			return 0, fmt.Errorf("the answer has the transfer encoding %q, which this sender does not read", value)
+			return 0, 0, fmt.Errorf("the answer has the transfer encoding %q, which this sender does not read", value)
 		case bytes.EqualFold(name, []byte("connection")) && bytes.EqualFold(value, []byte("close")):
 			c.closing = true
 		}
 	}
 	switch {
 	case status == 204 || status == 304:
-		return status, nil
+		return status, 0, nil
 	case length < 0:
-		return 0, errors.New("the answer has no content length")
+		return 0, 0, errors.New("the answer has no content length")
 	}
-	if _, err := c.r.Discard(length); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return 0, err
-	}
-	return status, nil
+	return status, length, nil
 }
 
 // parseStatus reads "HTTP/1.1 200 …".

@@ -1,13 +1,13 @@
-// Package load sends postbacks as many networks at once would, and measures the answers.
+// Package load sends postbacks as many networks at once would, reports and beacons as ad servers and pages do, and measures the
+// answers.
 //
 // Senders hold one keep-alive connection each. A closed loop saturates: every sender sends its next event as soon as the last
 // one was answered. An open loop sends at a fixed rate whatever the answers do, and latency counts from the moment an event
 // was meant to be sent, so a server that stalls cannot hide the events it kept waiting. Requests are formatted once; only
-// the ymid and the user's id are patched, so that the generator leaves the processor to what is measured.
+// the placeholders are patched, so that the generator leaves the processor to what is measured.
 package load
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,22 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"carom/bench/mark"
 	"carom/bench/stat"
-)
-
-// Placeholders in a path: a mark, and ten digits that tell users apart.
-const (
-	YMID       = "{ymid}"
-	TelegramID = "{telegram_id}"
-)
-
-const telegramDigits = 10
-
-// Events are of so many users, who come as if at random: a number and the product with a large prime have nothing in common.
-const (
-	users  = 100_000
-	spread = 2_654_435_761
 )
 
 // Config says what to send. It travels as JSON to the process that sends.
@@ -44,20 +29,38 @@ type Config struct {
 	StartAt  int64         `json:"start_at"` // Unix nanoseconds; connections are made before. 0 is at once
 	WarmUp   time.Duration `json:"warm_up"`  // sent like the rest, left out of the figures
 	Duration time.Duration `json:"duration"` // after the warm-up; 0 with a Count is until all are sent
+
+	Head   []string `json:"head"`   // further header lines, with placeholders: "Origin: https://game.example"
+	Bodies []string `json:"bodies"` // of POST requests, with placeholders, taken in turn like the paths; none: GET requests
+	Want   string   `json:"want"`   // what the body of an answer must hold for 200 to be an acknowledgement; empty: nothing
+
+	// Tokens is the path of a file with a line for each event, see readTokens. TokensAgain begins anew when they are used up;
+	// else the run ends then.
+	Tokens      string `json:"tokens"`
+	TokensAgain bool   `json:"tokens_again"`
+
+	// Zone makes each event a view of this main zone: an ad, its start, and a beacon which says that it was seen. That beacon is
+	// what is meant to leave at the event's moment; its ad is asked for ViewLead before. A rate is needed, and paths are not.
+	Zone string `json:"zone"`
 }
 
 // Result says what came of it. The first four counts cover the warm-up, the figures below them do not.
 type Result struct {
 	Sent     uint64           `json:"sent"`
-	Acked    int64            `json:"acked"` // answered 200, read in full
+	Acked    int64            `json:"acked"` // answered 200, read in full, and as wanted
 	Statuses map[int]int64    `json:"statuses"`
-	Errors   int64            `json:"errors"` // no answer: connection lost or timed out
+	Unwanted int64            `json:"unwanted"` // answered 200, but not as wanted
+	Errors   int64            `json:"errors"`   // no answer: connection lost or timed out. Of views also an ad or a start that was not answered 200
 	AckedSet []byte           `json:"acked_set"`
 	Error    string           `json:"error,omitempty"` // the first one, for the reader
 	Seconds  float64          `json:"seconds"`         // of the measured window
 	PerSec   float64          `json:"per_s"`           // acknowledged per second in the window
 	Latency  stat.Percentiles `json:"latency"`         // of acknowledged events
 	Lag      float64          `json:"lag_ms"`          // open loop: the latest that the pacer handed an event to a sender
+	UsedUp   bool             `json:"used_up"`         // there were no tokens left for the rest of the time
+
+	Ad    stat.Percentiles `json:"ad"` // of views: latency of the requests before the last one
+	Start stat.Percentiles `json:"start"`
 }
 
 // Acknowledged returns the numbers of the events that were answered 200.
@@ -76,22 +79,34 @@ type ticket struct {
 // generator is one run. Its fields are set before the senders start; seq and lag are shared.
 type generator struct {
 	cfg     Config
+	tokens  *tokens   // nil: none are needed
 	from    time.Time // the measured window
 	until   time.Time // zero is without end
 	tickets chan ticket
 	seq     atomic.Uint64 // the next number of a closed loop
+	usedUp  atomic.Bool   // somebody asked for an event without a token
 	lag     time.Duration // written by the pacer, read after it ended
 }
 
-// Run sends until the duration or the count is reached, or ctx ends. It returns an error when no connection can be made
-// at the start; later failures are counted and the sender connects anew.
+// Run sends until the duration or the count is reached, the tokens are used up, or ctx ends. It returns an error when no
+// connection can be made at the start; later failures are counted and the sender connects anew.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
+	if cfg.Zone != "" {
+		return runViews(ctx, cfg)
+	}
 	if cfg.Senders < 1 || len(cfg.Paths) == 0 || (cfg.Duration == 0 && cfg.Count == 0) {
 		return nil, errors.New("a load needs senders, paths, and a duration or a count")
 	}
+	var known *tokens
+	if cfg.Tokens != "" {
+		var err error
+		if known, err = readTokens(cfg.Tokens); err != nil {
+			return nil, err
+		}
+	}
 	senders := make([]*sender, cfg.Senders)
 	for i := range senders {
-		s, err := newSender(ctx, cfg)
+		s, err := newSender(ctx, cfg, known)
 		if err != nil {
 			return nil, fmt.Errorf("connect sender %d to %s: %w", i, cfg.Addr, err)
 		}
@@ -103,7 +118,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		start = time.Unix(0, cfg.StartAt)
 		sleepUntil(start)
 	}
-	g := &generator{cfg: cfg, from: start.Add(cfg.WarmUp)}
+	g := &generator{cfg: cfg, tokens: known, from: start.Add(cfg.WarmUp)}
 	if cfg.Duration > 0 {
 		g.until = g.from.Add(cfg.Duration)
 	}
@@ -127,7 +142,7 @@ func (g *generator) pace(ctx context.Context, start time.Time) {
 	interval := float64(time.Second) / g.cfg.Rate
 	for n := uint64(0); g.cfg.Count == 0 || n < g.cfg.Count; n++ {
 		at := start.Add(time.Duration(float64(n) * interval))
-		if !g.until.IsZero() && !at.Before(g.until) {
+		if !g.until.IsZero() && !at.Before(g.until) || !g.hasToken(n) {
 			return
 		}
 		if time.Until(at) > 0 {
@@ -153,17 +168,27 @@ func (g *generator) next(ctx context.Context) (t ticket, ok bool) {
 		return t, false
 	}
 	t.seq = g.seq.Add(1) - 1
-	return t, g.cfg.Count == 0 || t.seq < g.cfg.Count
+	return t, (g.cfg.Count == 0 || t.seq < g.cfg.Count) && g.hasToken(t.seq)
+}
+
+// hasToken says whether there is a token for the event, or none is needed.
+func (g *generator) hasToken(seq uint64) bool {
+	if g.tokens == nil || g.cfg.TokensAgain || seq < g.tokens.lines {
+		return true
+	}
+	g.usedUp.Store(true)
+	return false
 }
 
 func (g *generator) result(senders []*sender) *Result {
-	r := &Result{Statuses: map[int]int64{}, Lag: float64(g.lag.Microseconds()) / 1000}
+	r := &Result{Statuses: map[int]int64{}, Lag: float64(g.lag.Microseconds()) / 1000, UsedUp: g.usedUp.Load()}
 	latency := stat.NewLatency()
 	var acked stat.Set
 	last, inWindow := g.from, int64(0)
 	for _, s := range senders {
 		r.Sent += s.sent
 		r.Errors += s.errors
+		r.Unwanted += s.unwanted
 		if r.Error == "" && s.firstErr != nil {
 			r.Error = s.firstErr.Error()
 		}
@@ -185,46 +210,4 @@ func (g *generator) result(senders []*sender) *Result {
 		r.PerSec = float64(inWindow) / r.Seconds
 	}
 	return r
-}
-
-// request is a formatted request and where its placeholders stand.
-type request struct {
-	b        []byte
-	ymid     int // -1: none
-	telegram int
-}
-
-func newRequest(addr, path string) request {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: carom-bench\r\n\r\n", path, addr)
-	r := request{b: b.Bytes()}
-	r.b, r.ymid = widen(r.b, YMID, mark.Len)
-	r.b, r.telegram = widen(r.b, TelegramID, telegramDigits)
-	if r.telegram >= 0 && r.telegram < r.ymid {
-		r.ymid += telegramDigits - len(TelegramID)
-	}
-	return r
-}
-
-// widen replaces the placeholder by n bytes and says where they are.
-func widen(b []byte, placeholder string, n int) ([]byte, int) {
-	i := bytes.Index(b, []byte(placeholder))
-	if i < 0 {
-		return b, -1
-	}
-	return bytes.Replace(b, []byte(placeholder), bytes.Repeat([]byte("0"), n), 1), i
-}
-
-// patch writes the event's mark and user into the request.
-func (r request) patch(m mark.Mark) {
-	if r.ymid >= 0 {
-		mark.Put(r.b[r.ymid:], m)
-	}
-	if r.telegram >= 0 {
-		u := 7_000_000_000 + m.Seq*spread%users
-		for i := telegramDigits - 1; i >= 0; i-- {
-			r.b[r.telegram+i] = byte('0' + u%10)
-			u /= 10
-		}
-	}
 }

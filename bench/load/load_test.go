@@ -8,6 +8,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -69,7 +72,7 @@ func TestOpenLoopSendsWhatItsRateSays(t *testing.T) {
 // TestLatencyCountsFromTheIntendedMoment shows that waiting for a free sender is part of an event's latency.
 func TestLatencyCountsFromTheIntendedMoment(t *testing.T) {
 	cfg := Config{Addr: serve(t, sink.New(0)), Paths: []string{path}, Senders: 1, Rate: 1}
-	s, err := newSender(context.Background(), cfg)
+	s, err := newSender(context.Background(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,15 +119,99 @@ func TestRunRefusesWhatCannotBeSent(t *testing.T) {
 }
 
 func TestRequestPatch(t *testing.T) {
+	m := mark.Mark{Run: 1, Seq: 42, At: 3}
 	for _, p := range []string{"/in?ymid={ymid}&telegram_id={telegram_id}", "/in?telegram_id={telegram_id}&ymid={ymid}"} {
-		r := newRequest("h:1", p)
-		m := mark.Mark{Run: 1, Seq: 42, At: 3}
+		r := newRequest(&Config{Addr: "h:1", Paths: []string{p}}, 0, nil)
 		r.patch(m)
 		want := strings.NewReplacer(YMID, m.String(), TelegramID, "7000001962").Replace(p)
 		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(r.b))))
-		if err != nil || req.RequestURI != want || req.Host != "h:1" {
+		if err != nil || req.Method != "GET" || req.RequestURI != want || req.Host != "h:1" || req.UserAgent() != "carom-bench" {
 			t.Errorf("request is %q, %v; want the target %q", r.b, err, want)
 		}
+	}
+}
+
+func TestRequestPatchOfAPost(t *testing.T) {
+	known, err := readTokens(writeLines(t, "tok-0 sig0", "tok-1 sig1", "tok-2 sig2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Addr: "h:1", Paths: []string{"/a"}, Head: []string{"User-Agent: Mozilla/5.0", "X-Signature: {signature}"},
+		Bodies: []string{`[0]`, `{"token":"{token}","id":"{ymid}","ymid":"{ymid}"}`}}
+	r := newRequest(&cfg, 1, known)
+	for seq, want := range []string{"0", "1", "2", "0"} { // tokens are taken again when they are used up
+		m := mark.Mark{Run: 1, Seq: uint64(seq), At: 3}
+		r.patch(m)
+		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(string(r.b))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(req.Body)
+		got := []string{req.Method, req.RequestURI, req.UserAgent(), req.Header.Get("X-Signature"), string(body)}
+		all := []string{"POST", "/a", "Mozilla/5.0", "sig" + want, `{"token":"tok-` + want + `","id":"` + m.String() + `","ymid":"` + m.String() + `"}`}
+		if diff := cmp.Diff(all, got); err != nil || diff != "" {
+			t.Errorf("request %d, %v (-want +got):\n%s", seq, err, diff)
+		}
+	}
+}
+
+func writeLines(t *testing.T, lines ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(path, []byte(strings.Join(append(lines, ""), "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTokensOfOtherLengthsAreRefused(t *testing.T) {
+	for name, lines := range map[string][]string{
+		"nothing":           {},
+		"a longer token":    {"abc", "abcd"},
+		"a shorter line":    {"abcd", "ab", "c"},
+		"a signature moved": {"abc de", "ab cde"},
+	} {
+		if known, err := readTokens(writeLines(t, lines...)); err == nil {
+			t.Errorf("%s was accepted: %d lines", name, known.lines)
+		}
+	}
+	if _, err := readTokens(filepath.Join(t.TempDir(), "absent")); err == nil {
+		t.Error("a file that is not there was accepted")
+	}
+}
+
+// TestEachTokenIsSentOnce shows that the run ends with the tokens, and that an answer counts when it says what is wanted.
+func TestEachTokenIsSentOnce(t *testing.T) {
+	var mu sync.Mutex
+	sent := map[string]int{}
+	addr := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		sent[string(b)]++
+		mu.Unlock()
+		if string(b) == "tok-3" {
+			_, _ = io.WriteString(w, "declined")
+			return
+		}
+		_, _ = io.WriteString(w, "confirmed")
+	}))
+	cfg := Config{Addr: addr, Paths: []string{"/"}, Bodies: []string{Token}, Want: "confirmed", Senders: 2, Duration: time.Minute,
+		Tokens: writeLines(t, "tok-0", "tok-1", "tok-2", "tok-3", "tok-4")}
+	for name, rate := range map[string]float64{"closed loop": 0, "open loop": 1000} {
+		t.Run(name, func(t *testing.T) {
+			clear(sent)
+			cfg.Rate = rate
+			r, err := Run(context.Background(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(map[string]int{"tok-0": 1, "tok-1": 1, "tok-2": 1, "tok-3": 1, "tok-4": 1}, sent); diff != "" {
+				t.Errorf("sent (-want +got):\n%s", diff)
+			}
+			if r.Acked != 4 || r.Unwanted != 1 || r.Acknowledged().Has(3) || !r.UsedUp || !strings.Contains(r.Error, "declined") {
+				t.Errorf("acknowledged %d, unwanted %d, used up %v, error %q; want 4, 1, true, one that quotes the answer", r.Acked, r.Unwanted, r.UsedUp, r.Error)
+			}
+		})
 	}
 }
 
@@ -161,6 +248,26 @@ func TestConnReadsAnswers(t *testing.T) {
 				t.Errorf("error = %v, want %v", err, io.ErrUnexpectedEOF)
 			}
 		})
+	}
+}
+
+func TestConnHandsOutBodies(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	addr := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := map[string]string{"/short": "OK", "/long": long, "/none": ""}[r.URL.Path]
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = io.WriteString(w, body)
+	}))
+	c, err := Dial(context.Background(), addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, tt := range []struct{ path, want string }{{"/short", "OK"}, {"/long", long}, {"/none", ""}, {"/short", "OK"}} {
+		status, body, err := c.Ask(time.Now(), []byte("GET "+tt.path+" HTTP/1.1\r\nHost: x\r\n\r\n"))
+		if status != 200 || err != nil || string(body) != tt.want {
+			t.Errorf("%s: %d, %v, %d bytes, want %d", tt.path, status, err, len(body), len(tt.want))
+		}
 	}
 }
 

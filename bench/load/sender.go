@@ -1,7 +1,9 @@
 package load
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -26,6 +28,7 @@ type sender struct {
 	sent     uint64
 	errors   int64
 	firstErr error
+	unwanted int64
 	statuses map[int]int64
 	acked    stat.Set
 	inWindow int64
@@ -33,16 +36,22 @@ type sender struct {
 	latency  stat.Latency
 }
 
-func newSender(ctx context.Context, cfg Config) (*sender, error) {
+func newSender(ctx context.Context, cfg Config, t *tokens) (*sender, error) {
 	conn, err := Dial(ctx, cfg.Addr)
 	if err != nil {
 		return nil, err
 	}
-	s := &sender{addr: cfg.Addr, runID: cfg.Run, conn: conn, statuses: map[int]int64{}, latency: stat.NewLatency()}
-	for _, p := range cfg.Paths {
-		s.requests = append(s.requests, newRequest(cfg.Addr, p))
+	s := newAccount(cfg)
+	s.conn = conn
+	for i := range max(len(cfg.Paths), len(cfg.Bodies)) {
+		s.requests = append(s.requests, newRequest(&cfg, i, t))
 	}
 	return s, nil
+}
+
+// newAccount makes a sender whose requests somebody else sends.
+func newAccount(cfg Config) *sender {
+	return &sender{addr: cfg.Addr, runID: cfg.Run, statuses: map[int]int64{}, latency: stat.NewLatency()}
 }
 
 func (s *sender) close() {
@@ -66,27 +75,43 @@ func (s *sender) run(ctx context.Context, g *generator) {
 
 // send sends one event and takes the answer into the account.
 func (s *sender) send(t ticket, g *generator) {
-	req := s.requests[t.seq%uint64(len(s.requests))]
+	req := &s.requests[t.seq%uint64(len(s.requests))]
 	req.patch(mark.Mark{Run: s.runID, Seq: t.seq, At: t.at.UnixNano()})
-	s.sent++
-	status, err := s.conn.Do(time.Now(), req.b)
-	now := time.Now()
-	if err != nil {
-		s.errors++
-		if s.firstErr == nil {
-			s.firstErr = err
-		}
+	var status int
+	var body []byte
+	var err error
+	if g.cfg.Want == "" {
+		status, err = s.conn.Do(time.Now(), req.b)
+	} else {
+		status, body, err = s.conn.Ask(time.Now(), req.b)
 	}
+	now := time.Now()
 	if err != nil || s.conn.Closing() {
 		s.conn.Close()
 		s.conn = nil
+	}
+	if s.book(t, g, now, status, body, err); status != 0 && status != http.StatusOK {
+		time.Sleep(laterWait)
+	}
+}
+
+// book takes what came of an event into the account.
+func (s *sender) book(t ticket, g *generator, now time.Time, status int, body []byte, err error) {
+	s.sent++
+	if err != nil {
+		s.errors++
+		s.note(err)
 	}
 	if status == 0 {
 		return
 	}
 	s.statuses[status]++
 	if status != http.StatusOK {
-		time.Sleep(laterWait)
+		return
+	}
+	if g.cfg.Want != "" && !bytes.Contains(body, []byte(g.cfg.Want)) {
+		s.unwanted++
+		s.note(fmt.Errorf("answered 200 with %.300q", body))
 		return
 	}
 	s.acked.Add(t.seq)
@@ -97,6 +122,13 @@ func (s *sender) send(t ticket, g *generator) {
 	s.inWindow++
 	s.last = now
 	s.latency.Record(now.Sub(t.at))
+}
+
+// note keeps the first fault for the reader.
+func (s *sender) note(err error) {
+	if s.firstErr == nil {
+		s.firstErr = err
+	}
 }
 
 // redial connects again, as often as it takes; false when ctx ended.

@@ -3,7 +3,7 @@
 //
 // Handler is what net/http costs to read a postback and to answer it. Forwarder adds what it costs to pass the postback on,
 // with nothing verified, deduplicated, routed or stored: whatever it holds is lost when it dies. Journal adds one synced
-// file to the Forwarder: the least that losing nothing costs.
+// file to the Forwarder: the least that losing nothing costs. HMAC is what net/http costs to read a signed body and to verify it.
 package reference
 
 import (

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -26,6 +27,42 @@ func TestHandlerReadsTheQuery(t *testing.T) {
 	defer srv.Close()
 	if a, b := status(t, srv.URL+"/in?ymid=a"), status(t, srv.URL+"/in?zone_id=1"); a != 200 || b != 400 {
 		t.Errorf("answered %d and %d, want 200 and 400", a, b)
+	}
+}
+
+func TestHMACVerifiesTheBody(t *testing.T) {
+	srv := httptest.NewServer(HMAC([]byte("key")))
+	defer srv.Close()
+	// Published vector: the HMAC-SHA256 of this text under the key "key".
+	const text = "The quick brown fox jumps over the lazy dog"
+	const sum = "f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8"
+	for _, tt := range []struct {
+		name, body, signature string
+		want                  int
+	}{
+		{"signed", text, sum, 200},
+		{"altered", text + ".", sum, 401},
+		{"another signature", text, "00" + sum[2:], 401},
+		{"no signature", text, "", 401},
+		{"no hex", text, "signature", 401},
+		{"too large", strings.Repeat("x", maxSigned+1), sum, 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req, err := http.NewRequest(http.MethodPost, srv.URL, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set(SignatureHeader, tt.signature)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil || resp.StatusCode != tt.want || strings.Contains(string(answer), `"confirmed"`) != (tt.want == 200) {
+				t.Errorf("answered %d %s, %v; want %d", resp.StatusCode, answer, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -8,12 +8,22 @@
 //	/fail        500; not counted as received
 //	/hang        held for ten seconds or until the sender gives up, then 200; not counted as received
 //
+// Others are broken in other ways, and nothing counts as received there:
+//
+//	/busy        429 with Retry-After
+//	/absent      404
+//	/redirect    302 to a page that is not there
+//	/drip        200 with a body that comes a byte at a time, as long as /hang holds
+//	/sever       the connection is reset when the request is there
+//	/garbage     a line that is no HTTP, and the connection is closed
+//
 // The rest is for whoever measures: GET /stats?run=HEX, POST /expect?run=HEX&from=NS, POST /check?run=HEX, POST /reset.
 package sink
 
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -120,6 +130,9 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.visit(r)
 		wait(r, s.hang)
 		ok(w)
+	case "/busy", "/absent", "/redirect", "/drip", "/sever", "/garbage":
+		s.visit(r)
+		s.broken(w, r)
 	case "/stats":
 		writeJSON(w, s.stats(runOf(r)))
 	case "/expect":
@@ -134,6 +147,48 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// busyFor is what /busy asks for, in seconds.
+const busyFor = "1"
+
+// broken answers as no receiver should.
+func (s *Sink) broken(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/busy":
+		w.Header().Set("Retry-After", busyFor)
+		http.Error(w, "busy as asked", http.StatusTooManyRequests)
+	case "/absent":
+		http.NotFound(w, r)
+	case "/redirect":
+		http.Redirect(w, r, "/elsewhere", http.StatusFound)
+	case "/drip":
+		const bytes = 100
+		w.Header().Set("Content-Length", strconv.Itoa(bytes))
+		for range bytes {
+			if _, err := io.WriteString(w, "."); err != nil || http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			wait(r, s.hang/bytes)
+		}
+	case "/sever":
+		hangUp(w, "")
+	case "/garbage":
+		hangUp(w, "SSH-2.0-receiver\r\n")
+	}
+}
+
+// hangUp writes text where the answer belongs and closes the connection. Without text it is reset.
+func hangUp(w http.ResponseWriter, text string) {
+	c, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(c, text) // a sender that left is its own affair
+	if tcp, is := c.(*net.TCPConn); is && text == "" {
+		_ = tcp.SetLinger(0) // else it is closed in order
+	}
+	_ = c.Close() // nothing is read from it any more
 }
 
 func ok(w http.ResponseWriter) { _, _ = io.WriteString(w, "OK") } // a sender that left is its own affair

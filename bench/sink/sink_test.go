@@ -99,9 +99,46 @@ func TestSinkOrderOverABucketsEdge(t *testing.T) {
 
 func TestSinkPaths(t *testing.T) {
 	_, srv := start(t)
-	for path, want := range map[string]int{"/hang?ymid=x": 200, "/fail": 500, "/slow?ms=x": 200, "/other": 404} {
+	for path, want := range map[string]int{"/hang?ymid=x": 200, "/fail": 500, "/slow?ms=x": 200, "/other": 404, "/absent": 404} {
 		if got := get(t, srv.URL+path); got != want {
 			t.Errorf("%s answered %d, want %d", path, got, want)
 		}
+	}
+}
+
+func TestSinkBreaksInManyWays(t *testing.T) {
+	c, srv := start(t)
+	m := mark.Mark{Run: 3, Seq: 1, At: 1}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, tt := range []struct {
+		path, header, want string
+		status             int // 0: there is no answer
+	}{
+		{"/busy", "Retry-After", busyFor, 429},
+		{"/redirect", "Location", "/elsewhere", 302},
+		{"/drip", "Content-Length", "100", 200},
+		{"/sever", "", "", 0},
+		{"/garbage", "", "", 0},
+	} {
+		resp, err := client.Get(srv.URL + tt.path + "?ymid=" + m.String())
+		if (err != nil) != (tt.status == 0) {
+			t.Errorf("%s: %v", tt.path, err)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil || resp.StatusCode != tt.status || resp.Header.Get(tt.header) != tt.want || tt.path == "/drip" && len(body) != 100 {
+			t.Errorf("%s answered %d with %q and %d bytes, %v", tt.path, resp.StatusCode, resp.Header, len(body), err)
+		}
+	}
+	s, err := c.Stats(context.Background(), 3)
+	if err != nil || s.Count != 0 {
+		t.Errorf("%d count as received, %v; want none", s.Count, err)
+	}
+	if s.Paths["/drip"] != 1 || s.Paths["/redirect"] != 1 || s.Paths["/busy"] != 1 || s.Paths["/sever"] == 0 || s.Paths["/garbage"] == 0 {
+		t.Errorf("requests by path: %v", s.Paths)
 	}
 }

@@ -8,6 +8,7 @@ package standin
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ const (
 	FaultEarly  = "early"  // it answers before it has stored
 	FaultCopies = "copies" // it stores every copy
 	FaultGiveUp = "giveup" // it calls a delivery finished after one attempt, whatever the answer
+	FaultForget = "forget" // it confirms every tenth view without storing anything
 )
 
 // Names of the files in the data folder.
@@ -57,6 +59,8 @@ type server struct {
 	done    *os.File
 	stored  int
 	known   map[string]bool
+	ymids   []string // of the stored events
+	shown   []string // the ymids of the ads that were handed out; their places are their tokens
 	commits int
 	views   []chan struct{} // each closed once its view is confirmed
 	waiting int
@@ -198,12 +202,75 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"state":"confirmed"}`)
 	case strings.HasPrefix(r.URL.Path, "/in/bench/monetag/"):
 		if s.fault == FaultEarly {
-			time.AfterFunc(50*time.Millisecond, func() { s.accept(r.URL) })
+			time.AfterFunc(50*time.Millisecond, func() { s.accept(r.URL.Query()) })
 		} else {
-			s.accept(r.URL)
+			s.accept(r.URL.Query())
 		}
 		_, _ = io.WriteString(w, "OK")
+	case r.URL.Path == "/v1/keys":
+		_, _ = io.WriteString(w, `{"key":"k"}`)
+	case r.URL.Path == "/v1/events" && r.Method == http.MethodGet:
+		s.list(w)
+	case r.URL.Path == "/v1/events":
+		s.accept(read(r))
+		_, _ = io.WriteString(w, `{"results":[{"status":"accepted"}]}`)
+	case r.URL.Path == "/sdk/ad":
+		_, _ = fmt.Fprintf(w, `{"ad":{"token":"%08d"}}`, s.show(read(r).Get("ymid")))
+	case r.URL.Path == "/sdk/beacon":
+		s.beacon(w, read(r))
 	}
+}
+
+// read takes the texts of a JSON object from a body.
+func read(r *http.Request) url.Values {
+	fields, q := map[string]any{}, url.Values{}
+	_ = json.NewDecoder(r.Body).Decode(&fields) // the benchmark sends JSON
+	for name, v := range fields {
+		if text, is := v.(string); is {
+			q.Set(name, text)
+		}
+	}
+	return q
+}
+
+// list answers with all events on one page.
+func (s *server) list(w http.ResponseWriter) {
+	type event struct {
+		YMID string `json:"ymid"`
+	}
+	events := []event{}
+	s.mu.Lock()
+	for _, y := range s.ymids {
+		events = append(events, event{y})
+	}
+	s.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(map[string]any{"events": events}) // a reader that left is its own affair
+}
+
+// show hands out an ad.
+func (s *server) show(ymid string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = append(s.shown, ymid)
+	return len(s.shown) - 1
+}
+
+// beacon believes everything.
+func (s *server) beacon(w http.ResponseWriter, said url.Values) {
+	if said.Get("beacon") == "start" {
+		_, _ = fmt.Fprintf(w, `{"token":"%s","state":"open"}`, said.Get("token"))
+		return
+	}
+	n, _ := strconv.Atoi(said.Get("token")) // the benchmark sends what it was given
+	s.mu.Lock()
+	ymid := s.shown[n]
+	s.mu.Unlock()
+	if s.fault == FaultForget && n%10 == 0 {
+		_, _ = io.WriteString(w, `{"state":"confirmed"}`)
+		return
+	}
+	s.accept(url.Values{"ymid": {ymid}, "zone_id": {"123456"}, "event_type": {"impression"}, "reward_event_type": {"valued"}})
+	_, _ = io.WriteString(w, `{"state":"confirmed"}`)
 }
 
 // wait waits until the view at the path is confirmed.
@@ -219,8 +286,7 @@ func (s *server) wait(path string) {
 	s.mu.Unlock()
 }
 
-func (s *server) accept(u *url.URL) {
-	q := u.Query()
+func (s *server) accept(q url.Values) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n, err := strconv.Atoi(strings.TrimPrefix(q.Get("ymid"), "view-")); err == nil && n < len(s.views) {
@@ -232,12 +298,14 @@ func (s *server) accept(u *url.URL) {
 	} else {
 		s.known[key] = true
 	}
-	if _, err := s.events.WriteString(u.RawQuery + "\n"); err != nil {
+	line := q.Encode()
+	if _, err := s.events.WriteString(line + "\n"); err != nil {
 		return
 	}
+	s.ymids = append(s.ymids, q.Get("ymid"))
 	s.stored++
 	s.commits++
-	s.route(delivery{s.stored, u.RawQuery}, q.Get("zone_id"), func(*route) bool { return true })
+	s.route(delivery{s.stored, line}, q.Get("zone_id"), func(*route) bool { return true })
 }
 
 func (r *route) put(d delivery) {

@@ -22,7 +22,7 @@ export function findChromium() {
 }
 
 /** launch starts the browser with a fresh profile, which is removed when the browser is closed. */
-export const launch = (executablePath) =>
+export const launch = (executablePath, more = []) =>
   chromium.launch({
     executablePath,
     headless: true,
@@ -33,6 +33,7 @@ export const launch = (executablePath) =>
       '--disable-component-update',
       '--disable-sync',
       '--no-first-run',
+      ...more,
     ],
   })
 
@@ -42,4 +43,18 @@ export function skipReason(executablePath) {
   const reason = `none of ${names.join(', ')} is in PATH, so the front-end helper is not run. On Debian: apt-get install chromium`
   if (process.env.CI || process.env.CAROM_TEST_ALL === '1') throw new Error(reason)
   return reason
+}
+
+/**
+ * launchVisible starts the browser as a person's, for tests of what is declined when a program drives it: with the agent of a
+ * phone, and without the mark of automation. It returns one page, and what closes all.
+ */
+export async function launchVisible(executablePath, context = {}) {
+  const browser = await launch(executablePath, ['--disable-blink-features=AutomationControlled'])
+  const page = await browser.newPage({
+    viewport: { width: 390, height: 844 },
+    userAgent: `Mozilla/5.0 (Linux; Android 13; Pixel 7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/${browser.version()} Mobile Safari/537.36`,
+    ...context,
+  })
+  return { browser, page, close: () => browser.close() }
 }
