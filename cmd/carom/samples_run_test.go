@@ -280,7 +280,7 @@ func TestSamplesOfHTTP(t *testing.T) {
 }
 
 // publicURL is the URL of an endpoint in a sample, up to its host.
-var publicURL = regexp.MustCompile(`url: ("?)https://[a-z.]+`)
+var publicURL = regexp.MustCompile(`\burl: ("?)https://[a-z.]+`)
 
 // applyHere applies the objects file of a sample, with its endpoints on this machine.
 func (s *sampleServer) applyHere(t *testing.T, sample sample) {

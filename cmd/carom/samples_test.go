@@ -172,7 +172,7 @@ var elsewhere = []struct{ kind, page, file, test string }{
 func checkYAML(s sample) (string, error) {
 	first, _, _ := strings.Cut(strings.TrimLeft(regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(s.text, ""), "\n"), ":")
 	switch first {
-	case "apps", "publishers":
+	case "apps", "publishers", "creatives", "dialects":
 		secrets := func(string) ([]byte, error) { return []byte("00112233445566778899aabbccddeeff"), nil }
 		_, err := objects.Parse(s.page, []byte(s.text), objects.Env{ReadFile: secrets})
 		return "read as an objects file", err
