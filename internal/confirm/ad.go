@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"hash/fnv"
 	"io"
 	"net/http"
 	"net/netip"
@@ -229,14 +228,23 @@ func (s *showing) identify(a *app, ask *wish, now time.Time) (warning string) {
 // beforehand.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64, to any) *problem {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return newProblem(CodeInvalid, "", "the request is too large: send the fields of one ad alone")
-	case err != nil:
-		return newProblem(CodeInvalid, "", "the body ended early: send all of it")
+	if err != nil {
+		return unread(err)
 	}
-	err = json.Unmarshal(body, to)
+	return unmarshal(body, to)
+}
+
+// unread says why a body could not be read.
+func unread(err error) *problem {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return newProblem(CodeInvalid, "", "the request is too large: send the fields of one ad alone")
+	}
+	return newProblem(CodeInvalid, "", "the body ended early: send all of it")
+}
+
+func unmarshal(body []byte, to any) *problem {
+	err := json.Unmarshal(body, to)
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &wrong):
@@ -247,13 +255,21 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, to any) *prob
 	return nil
 }
 
-// browserSum stands for what a browser says of itself with each request of a page. It is never zero.
+// browserSum stands for what a browser says of itself with each request of a page: FNV-1a over both texts, the same on every
+// node. It is never zero.
 func browserSum(r *http.Request) uint64 {
-	h := fnv.New64a()
-	_, _ = io.WriteString(h, r.UserAgent()) // a hash takes everything
-	_, _ = h.Write([]byte{0})
-	_, _ = io.WriteString(h, r.Header.Get("Accept-Language"))
-	return h.Sum64() | 1
+	h := uint64(14695981039346656037)
+	add := func(c byte) { h = (h ^ uint64(c)) * 1099511628211 }
+	agent, language := r.Header["User-Agent"], r.Header["Accept-Language"]
+	for _, list := range [...][]string{agent, language} {
+		if len(list) > 0 {
+			for i := range len(list[0]) {
+				add(list[0][i])
+			}
+		}
+		add(0)
+	}
+	return h | 1
 }
 
 // deviceOf stands for a browser at an address.

@@ -3,7 +3,6 @@ package confirm
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -38,7 +37,7 @@ const maxSaidMillis = int64(24 * time.Hour / time.Millisecond)
 func (d *Door) beacon(w http.ResponseWriter, r *http.Request) {
 	greet(w)
 	var b said
-	p := readJSON(w, r, MaxBeaconBytes, &b)
+	p := d.readBeacon(w, r, &b)
 	var t *told
 	outcome := beaconRefused
 	if p == nil {
@@ -52,7 +51,7 @@ func (d *Door) beacon(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, "application/json", t)
+	t.write(w)
 }
 
 // word is what the beacon says, from a closed set.
@@ -135,7 +134,7 @@ func (d *Door) start(r *http.Request, c *catalog, f *facts, b *said) (*told, str
 	t := &told{Token: d.sealer.seal(&began), State: carom.ViewOpen}
 	rules := c.rulesOf(&f.showing)
 	if rules.Viewable > 0 {
-		if !d.showings.begin(&began, f.now) {
+		if !d.showings.begin(f.id, t.Token, f.now) {
 			return nil, beaconLater, later()
 		}
 		return t, beaconNoted, nil
@@ -150,14 +149,16 @@ func (d *Door) start(r *http.Request, c *catalog, f *facts, b *said) (*told, str
 
 // shown settles the impression, unless that was done before.
 func (d *Door) shown(ctx context.Context, c *catalog, f *facts, rc carom.Received) (*told, string, *problem) {
-	claim, first := d.showings.claim(f.id)
+	claim, first, done := d.showings.claim(f.id)
 	if first {
 		return d.tell(d.impression(ctx, c, f, rc, claim))
 	}
-	select {
-	case <-claim.done:
-	case <-ctx.Done():
-		return nil, beaconLater, later()
+	if done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, beaconLater, later()
+		}
 	}
 	if claim.failed {
 		return nil, beaconLater, later()
@@ -246,7 +247,10 @@ func (d *Door) decide(ctx context.Context, c *catalog, f *facts, rc carom.Receiv
 // count counts one more event of the user, the device and the address, and says which limits that is over. What is declined
 // for another reason counts as well where it shows how busy somebody is, but not against the frequency cap.
 func (d *Door) count(f *facts, r *carom.ConfirmRules, kind carom.EventType, valued bool) (counted []count, over []Reason) {
-	scope := f.app + "\x00" + string(kind)
+	if r.PerUser.Views < 0 && r.PerDevice.Views < 0 && r.PerAddress.Views < 0 && r.FrequencyCap.Views < 0 {
+		return nil, nil
+	}
+	scope, device := f.app+"\x00"+string(kind), deviceOf(f.client, f.browser)
 	take := func(reason Reason, limit carom.ViewLimit, name string) {
 		c, ok := d.rates.take(limit, f.now, string(reason), scope, name)
 		if !ok {
@@ -260,10 +264,10 @@ func (d *Door) count(f *facts, r *carom.ConfirmRules, kind carom.EventType, valu
 	case f.user == userProven: // apart from those who only say that they are this user
 		user = "proven " + user
 	case user == "":
-		user = "device " + deviceOf(f.client, f.browser) // nobody says who it is
+		user = "device " + device // nobody says who it is
 	}
 	take(RateUser, r.PerUser, user)
-	take(RateDevice, r.PerDevice, deviceOf(f.client, f.browser))
+	take(RateDevice, r.PerDevice, device)
 	take(RateAddress, r.PerAddress, string(networkOf(f.client).AsSlice()))
 	if valued && len(over) == 0 {
 		take(FrequencyCap, r.FrequencyCap, user)
@@ -309,10 +313,7 @@ func showingID(id [16]byte) string { return "ad_" + hex.EncodeToString(id[:]) }
 
 // received is the beacon as the journal keeps it: without its token, whose content is in the event.
 func (d *Door) received(r *http.Request, f *facts, b *said) carom.Received {
-	kept := *b
-	kept.Token = ""
-	body, _ := json.Marshal(&kept) // numbers and words always marshal
 	return carom.Received{
-		At: f.now, Method: http.MethodPost, Path: r.URL.Path, ContentType: "application/json", Client: f.from, Body: body,
+		At: f.now, Method: http.MethodPost, Path: r.URL.Path, ContentType: "application/json", Client: f.from, Body: b.append(make([]byte, 0, 128)),
 	}
 }

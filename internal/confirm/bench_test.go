@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -38,9 +39,12 @@ type discard struct {
 	status int
 }
 
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Header() http.Header { return d.header }
+func (d *discard) Write(p []byte) (int, error) {
+	d.status = cmp.Or(d.status, http.StatusOK)
+	return len(p), nil
+}
+func (d *discard) WriteHeader(status int) { d.status = status }
 
 // BenchmarkBeacon is a viewable through its handler, each of a showing of its own, with events that are stored in memory. Sealing
 // its token is counted as well.
@@ -67,7 +71,8 @@ func BenchmarkBeacon(b *testing.B) {
 			for b.Loop() {
 				n++
 				s.id = numbered(n).id
-				q.Body = io.NopCloser(strings.NewReader(`{"token":"` + d.sealer.seal(&s) + `","beacon":"viewable","shown_ms":1000,"visible_ms":1000,"share":100,"visible":true}`))
+				body := `{"token":"` + d.sealer.seal(&s) + `","beacon":"viewable","shown_ms":1000,"visible_ms":1000,"share":100,"visible":true}`
+				q.Body, q.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 				d.beacon(w, q)
 			}
 			if w.status != http.StatusOK || r.events.valued(carom.Impression) != n {

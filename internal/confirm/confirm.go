@@ -79,6 +79,7 @@ type Door struct {
 	showings *showings
 	rates    *rates
 	meter    *meter
+	bodies   sync.Pool // of *[bodyRoom]byte
 }
 
 // New makes a door that knows no zone. It starts nothing.
@@ -93,6 +94,7 @@ func New(o Options) *Door {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Door{opts: o, sealer: newSealer(o.Key), showings: newShowings(), rates: newRates()}
+	d.bodies.New = func() any { return new([bodyRoom]byte) }
 	d.catalog.Store(&catalog{})
 	d.meter = newMeter(o.Metrics, d.showings)
 	return d
@@ -136,12 +138,12 @@ func (d *Door) settleOld(ctx context.Context) {
 	for range min(settlers, len(old)) {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(old)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				s := &old[i]
-				claim, first := d.showings.claim(s.id)
+				s, _ := d.sealer.open(old[i]) // which it made
+				claim, first, _ := d.showings.claim(s.id)
 				if !first {
 					continue // a beacon came at this moment
 				}
-				f := &facts{beacon: beaconEnd, now: d.opts.Clock().UTC(), showing: *s}
+				f := &facts{beacon: beaconEnd, now: d.opts.Clock().UTC(), showing: s}
 				d.impression(ctx, c, f, carom.Received{At: f.now, Path: "/sdk/beacon", Client: s.client}, claim)
 			}
 		})

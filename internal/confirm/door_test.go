@@ -408,7 +408,7 @@ func TestManyAreSettledAtOnce(t *testing.T) {
 		d := r.doors[0]
 		d.opts.Events = &slow{r.events}
 		for i := range 2000 {
-			d.showings.begin(numbered(i), r.clock.Now())
+			d.showings.begin(numbered(i).id, d.sealer.seal(numbered(i)), r.clock.Now())
 		}
 		r.clock.advance(ShowLife + time.Second)
 		began := time.Now()
@@ -491,7 +491,7 @@ func TestWhoLeaves(t *testing.T) {
 		p.begin()
 		p.watch(time.Second)
 		s, _ := d.sealer.open(p.token)
-		claimed, _ := d.showings.claim(s.id)
+		claimed, _, _ := d.showings.claim(s.id)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("the page is gone"))
 		_, outcome, problem := d.shown(ctx, d.catalog.Load(), &facts{showing: s}, carom.Received{})

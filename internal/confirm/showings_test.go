@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"encoding/binary"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,20 +17,39 @@ func numbered(n int) *showing {
 	return &v
 }
 
+// put begins the showing of a number, whose token is the number.
+func (s *showings) put(n int, now time.Time) bool {
+	return s.begin(numbered(n).id, strconv.Itoa(n), now)
+}
+
 // over returns the numbers of the showings whose time is over.
 func over(s *showings, now time.Time) (list []int) {
-	for _, v := range s.expired(now) {
-		list = append(list, int(binary.BigEndian.Uint64(v.id[:]))-1)
+	for _, token := range s.expired(now) {
+		n, _ := strconv.Atoi(token) // put made it
+		list = append(list, n)
 	}
 	return list
+}
+
+// ended fails the test unless a claim has ended, for whoever waits too.
+func ended(t *testing.T, c *claim, done <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-done:
+	default:
+		t.Error("whoever waits is not told")
+	}
+	if !c.ended {
+		t.Error("the claim has not ended")
+	}
 }
 
 func TestShowingsExpireOnce(t *testing.T) {
 	s := newShowings()
 	for i := range 3 {
-		s.begin(numbered(i), showingsAt.Add(time.Duration(i)*time.Second))
+		s.put(i, showingsAt.Add(time.Duration(i)*time.Second))
 	}
-	s.begin(numbered(0), showingsAt.Add(time.Minute)) // a start that is repeated
+	s.put(0, showingsAt.Add(time.Minute)) // a start that is repeated
 	if got := over(s, showingsAt.Add(ShowLife)); got != nil {
 		t.Errorf("at the end of their time %v are over", got)
 	}
@@ -47,17 +67,18 @@ func TestShowingsExpireOnce(t *testing.T) {
 func TestShowingsAreSettledOnce(t *testing.T) {
 	s := newShowings()
 	v := numbered(1)
-	s.begin(v, showingsAt)
-	c, first := s.claim(v.id)
+	s.put(1, showingsAt)
+	c, first, _ := s.claim(v.id)
 	if !first {
 		t.Fatal("the first one may not settle it")
 	}
-	if other, again := s.claim(v.id); again || other != c {
+	other, again, done := s.claim(v.id)
+	if again || other != c || done == nil {
 		t.Error("a second one settles it as well")
 	}
 	s.settle(v.id, c, outcome{value: carom.Valued}, showingsAt.Add(time.Second))
-	<-c.done
-	if other, again := s.claim(v.id); again || other.outcome.value != carom.Valued {
+	ended(t, c, done)
+	if other, again, _ := s.claim(v.id); again || other.outcome.value != carom.Valued {
 		t.Error("its outcome is not remembered")
 	}
 	if got := over(s, showingsAt.Add(time.Hour)); got != nil {
@@ -66,7 +87,7 @@ func TestShowingsAreSettledOnce(t *testing.T) {
 	if n := s.len(); n != 0 {
 		t.Errorf("%d are remembered long after they were settled", n)
 	}
-	if _, first := s.claim(v.id); !first {
+	if _, first, _ := s.claim(v.id); !first {
 		t.Error("what is forgotten cannot be asked for again")
 	}
 }
@@ -74,16 +95,16 @@ func TestShowingsAreSettledOnce(t *testing.T) {
 func TestShowingsDropped(t *testing.T) {
 	s := newShowings()
 	v := numbered(1)
-	s.begin(v, showingsAt)
+	s.put(1, showingsAt)
 	drop := func(now time.Time, again bool) {
 		t.Helper()
-		c, first := s.claim(v.id)
+		c, first, _ := s.claim(v.id)
 		if !first {
 			t.Fatal("it cannot be claimed")
 		}
+		_, _, done := s.claim(v.id)
 		s.drop(v.id, c, now, again)
-		<-c.done
-		if !c.failed {
+		if ended(t, c, done); !c.failed {
 			t.Error("whoever waits is not told")
 		}
 	}
@@ -116,7 +137,7 @@ func TestShowingsDropped(t *testing.T) {
 func TestShowingsOfOthersAreForgottenWhenDropped(t *testing.T) {
 	s := newShowings()
 	v := numbered(1)
-	c, first := s.claim(v.id) // it began at another node
+	c, first, _ := s.claim(v.id) // it began at another node
 	if !first {
 		t.Fatal("it cannot be claimed")
 	}
@@ -132,16 +153,22 @@ func TestShowingsAreBounded(t *testing.T) {
 	for i := range maxShowings - 1 {
 		s.byID[numbered(i+10).id] = one
 	}
-	if !s.begin(numbered(0), showingsAt) || s.begin(numbered(1), showingsAt) {
+	if !s.put(0, showingsAt) || s.put(1, showingsAt) {
 		t.Error("the bound is not kept")
 	}
-	if !s.begin(numbered(0), showingsAt) {
+	if !s.put(0, showingsAt) {
 		t.Error("one that is known is refused")
 	}
-	c, _ := s.claim(numbered(0).id)
+	c, _, _ := s.claim(numbered(0).id)
 	s.settle(numbered(0).id, c, outcome{}, showingsAt)
-	if s.begin(numbered(1), showingsAt.Add(time.Second)) || !s.begin(numbered(1), showingsAt.Add(echoes+time.Millisecond)) {
-		t.Error("there is room at the wrong time")
+	if !s.put(1, showingsAt) {
+		t.Error("an outcome that the store knows takes the place of one that is shown")
+	}
+	if _, first, _ := s.claim(numbered(0).id); !first {
+		t.Error("it was not the settled one that was forgotten")
+	}
+	if s.put(2, showingsAt) {
+		t.Error("the bound is not kept when nothing is settled")
 	}
 }
 

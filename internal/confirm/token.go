@@ -73,26 +73,31 @@ var tokenText = base64.RawURLEncoding.Strict()
 var formatCodes = [...]carom.Format{carom.RewardedInterstitial, carom.RewardedPopup, carom.InAppInterstitial}
 
 // sealer makes tokens and opens them.
-type sealer struct{ macs sync.Pool }
+type sealer struct{ pool sync.Pool } // of *scratch
 
-func newSealer(key [32]byte) *sealer {
-	return &sealer{sync.Pool{New: func() any { return hmac.New(sha256.New, key[:]) }}}
+// scratch is the memory of one token.
+type scratch struct {
+	mac hash.Hash
+	b   []byte
+	sum [sha256.Size]byte
 }
 
-// sum appends the MAC of b to itself.
-func (s *sealer) sum(b []byte) []byte {
-	mac := s.macs.Get().(hash.Hash)
-	defer s.macs.Put(mac)
-	mac.Reset()
-	mac.Write(b)
-	var room [sha256.Size]byte
-	return append(b, mac.Sum(room[:0])[:tokenMAC]...)
+func newSealer(key [32]byte) *sealer {
+	return &sealer{sync.Pool{New: func() any { return &scratch{mac: hmac.New(sha256.New, key[:]), b: make([]byte, 0, 1024)} }}}
+}
+
+// over returns the MAC of b. It is good until the next call.
+func (c *scratch) over(b []byte) []byte {
+	c.mac.Reset()
+	c.mac.Write(b)
+	return c.mac.Sum(c.sum[:0])[:tokenMAC]
 }
 
 // seal makes the token of a showing.
 func (s *sealer) seal(v *showing) string {
-	var room [1024]byte
-	b := append(room[:0], tokenVersion)
+	c := s.pool.Get().(*scratch)
+	defer s.pool.Put(c)
+	b := append(c.b[:0], tokenVersion)
 	b = append(b, v.id[:]...)
 	code := byte(0)
 	for i, f := range formatCodes {
@@ -113,25 +118,28 @@ func (s *sealer) seal(v *showing) string {
 	b = binary.AppendUvarint(b, uint64(v.viewable.Milliseconds()))
 	addr := v.client.AsSlice()
 	b = append(append(b, byte(len(addr))), addr...)
-	for _, text := range []string{v.app, v.zone, v.subZone, v.creative, v.ymid, v.requestVar, v.telegramID} {
+	for _, text := range [...]string{v.app, v.zone, v.subZone, v.creative, v.ymid, v.requestVar, v.telegramID} {
 		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
 	}
-	return tokenText.EncodeToString(s.sum(b))
+	b = append(b, c.over(b)...)
+	c.b = b
+	return tokenText.EncodeToString(b)
 }
 
 // open reads a token. ok is false for every text that seal did not make.
 func (s *sealer) open(text string) (v showing, ok bool) {
-	var room [1024]byte
 	if strings.ContainsAny(text, "\r\n") { // which the decoder skips
 		return v, false
 	}
-	b, err := tokenText.AppendDecode(room[:0], []byte(text))
+	c := s.pool.Get().(*scratch)
+	defer s.pool.Put(c)
+	b, err := tokenText.AppendDecode(c.b[:0], []byte(text))
+	c.b = b
 	if err != nil || len(b) < tokenMAC+1 || b[0] != tokenVersion {
 		return v, false
 	}
 	said := b[:len(b)-tokenMAC]
-	var copied [1024]byte
-	if !hmac.Equal(s.sum(append(copied[:0], said...))[len(said):], b[len(said):]) {
+	if !hmac.Equal(c.over(said), b[len(said):]) {
 		return v, false
 	}
 	r := tokenReader{b: said[1:]}
@@ -148,8 +156,13 @@ func (s *sealer) open(text string) (v showing, ok bool) {
 	v.prices = [2]carom.Nanos{carom.Nanos(r.uvarint()), carom.Nanos(r.uvarint())}
 	v.viewable = time.Duration(r.uvarint()) * time.Millisecond
 	v.client, _ = netip.AddrFromSlice(r.take(int(r.byte())))
-	for _, to := range []*string{&v.app, &v.zone, &v.subZone, &v.creative, &v.ymid, &v.requestVar, &v.telegramID} {
-		*to = string(r.take(int(min(r.uvarint(), 1<<16))))
+	rest := string(r.b) // one copy, of which each text is a part
+	for _, to := range [...]*string{&v.app, &v.zone, &v.subZone, &v.creative, &v.ymid, &v.requestVar, &v.telegramID} {
+		n := int(min(r.uvarint(), 1<<16))
+		at := len(rest) - len(r.b)
+		if r.take(n); !r.short {
+			*to = rest[at : at+n]
+		}
 	}
 	if r.short || int(code) >= len(formatCodes) || v.user > userForged {
 		return v, false // a version that wrote other fields: it has the same number by mistake
