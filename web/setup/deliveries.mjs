@@ -1,7 +1,7 @@
 // The fifth section: what was sent to the publisher's server, and what came of it.
 
 import { ask, path } from './api.mjs'
-import { $, first, h, once, shape, tell, time, took } from './dom.mjs'
+import { $, h, once, sentence, shape, tell, time, took } from './dom.mjs'
 
 const pageSize = 20
 
@@ -16,7 +16,7 @@ export function deliverySection(page) {
     h('li', {},
       h('p', { class: 'head' }, h('span', { class: `state ${a.state}` }, shape(a.state), a.state),
         h('span', {}, `attempt ${a.number}`), h('span', { class: 'muted' }, time(a.at)), a.took_ms > 0 && h('span', { class: 'muted' }, took(a.took_ms))),
-      a.reason && h('p', {}, first(a.reason)),
+      a.reason && h('p', {}, sentence(a.reason)),
       a.flags?.length > 0 && h('p', { class: 'muted' }, a.flags.join(', ')),
       a.url && h('pre', { tabindex: '0' }, h('code', {}, `${a.method} ${a.url}${a.sent ? `\n\n${a.sent}` : ''}`)),
       a.status ? h('p', {}, `Your server answered ${a.status}${a.answer ? ':' : ', without a text.'}`) : a.method && h('p', {}, 'No answer came.'),
@@ -31,7 +31,7 @@ export function deliverySection(page) {
         await ask('POST', path('deliveries', d.id, 'resend'))
       } catch (err) {
         page.failed(err)
-        tell(said, `Not resent. ${first(err.message)}`, true)
+        tell(said, `Not resent. ${sentence(err.message)}`, true)
         return
       }
       tell($('log-said'), `${d.id} is sent again, under the same id.`)
@@ -46,12 +46,11 @@ export function deliverySection(page) {
     return h('li', { class: 'card' },
       h('p', { class: 'head' }, h('span', { class: `state ${d.state}` }, shape(d.state), d.state),
         h('span', {}, [d.reward ? 'reward' : d.event_type, d.reward_event_type].filter(Boolean).join(', ')),
-        d.test && h('span', { class: 'muted' }, 'test'), h('span', { class: 'muted' }, time(d.at))),
+        d.test && h('span', { class: 'muted' }, 'test'), h('span', { class: 'muted' }, time(d.at)), d.state !== 'pending' && resend),
       h('dl', {},
         [['ymid', d.ymid], ['zone', d.zone_id], ['request_var', d.request_var], ['delivery', d.id]].filter(([, v]) => v).map(([k, v]) => h('div', {}, h('dt', {}, k), h('dd', {}, h('code', {}, v))))),
       d.state === 'pending' && d.due && h('p', { class: 'muted' }, 'Due ', time(d.due)),
       attempts,
-      d.state !== 'pending' && h('div', { class: 'actions' }, resend),
       said)
   }
 
@@ -74,7 +73,7 @@ export function deliverySection(page) {
     } catch (err) {
       if (mine.signal.aborted) return
       page.failed(err)
-      tell($('log-said'), `The log is not up to date. ${first(err.message)}`, true)
+      tell($('log-said'), `The log is not up to date. ${sentence(err.message)}`, true)
     } finally {
       if (under === mine) $('log').removeAttribute('aria-busy')
     }

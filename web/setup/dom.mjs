@@ -29,8 +29,8 @@ export function shape(name) {
   return el
 }
 
-/** first writes a sentence of the API with a capital letter. */
-export const first = (text) => text.charAt(0).toUpperCase() + text.slice(1)
+/** sentence writes what the API says with a capital letter and a full stop. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.')
 
 /** problem shows what is wrong, by shape, word and colour. */
 export const problem = (level, text, ...more) =>
@@ -74,12 +74,7 @@ export function copyButton(label, text) {
 }
 
 async function copy(text) {
-  try {
-    await navigator.clipboard.writeText(text)
-    return true
-  } catch {
-    // In a frame, and over http, the way of old is left.
-  }
+  // The way of old comes first: it works over http, and in a frame that may not use the clipboard by itself.
   const held = document.activeElement
   const box = h('textarea', { class: 'unseen', readonly: true, 'aria-hidden': 'true', tabindex: '-1' })
   box.value = text
@@ -87,8 +82,14 @@ async function copy(text) {
   box.select()
   const done = document.execCommand('copy')
   box.remove()
-  held?.focus()
-  return done
+  held?.focus({ preventScroll: true })
+  if (done) return true
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** code shows text as it is, with a button that copies it. */

@@ -54,10 +54,16 @@ const parameterOf = (macro) => (macro.name === 'signature' ? 'sig' : macro.name.
 /** addParameter adds a parameter to a URL: before its signature, which has to stay the last one. */
 export function addParameter(url, name, value, signature) {
   const added = `${name}=${value}`
-  const last = url.lastIndexOf('&')
-  if (value !== signature && last >= 0 && url.endsWith('=' + signature)) return `${url.slice(0, last)}&${added}${url.slice(last)}`
+  const last = Math.max(url.lastIndexOf('&'), url.lastIndexOf('?'))
+  if (value !== signature && last >= 0 && url.endsWith('=' + signature)) return `${url.slice(0, last + 1)}${added}&${url.slice(last + 1)}`
   const sign = !url.includes('?') ? '?' : /[?&]$/.test(url) ? '' : '&'
   return url + sign + added
+}
+
+/** signatureParameter is the name of the parameter that holds the signature in a template. */
+export function signatureParameter(url, written) {
+  const at = url.indexOf('=' + written)
+  return at < 0 ? 'sig' : url.slice(0, at).split(/[?&]/).pop()
 }
 
 /**

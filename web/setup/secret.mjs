@@ -1,19 +1,13 @@
 // The third section: the signing secret, and how a server checks what is signed with it.
 
 import { ask, path } from './api.mjs'
-import { $, code, copyButton, first, h, once, tell, time } from './dom.mjs'
-import { notation } from './macros.mjs'
+import { $, code, copyButton, h, once, sentence, tell, time } from './dom.mjs'
+import { notation, signatureParameter } from './macros.mjs'
 import { sampleGET, samplePOST } from './samples.mjs'
-
-/** signatureParameter is the name of the parameter that holds the signature in a template. */
-export function signatureParameter(url, written) {
-  const at = url.indexOf('=' + written)
-  return at < 0 ? 'sig' : url.slice(0, at).split(/[?&]/).pop()
-}
 
 /** secretSection makes the section. */
 export function secretSection(page) {
-  let madeFor // the postback whose secret is on the page
+  let madeFor // the endpoint whose secret is on the page
 
   const hide = () => {
     madeFor = undefined
@@ -43,7 +37,7 @@ export function secretSection(page) {
       made(answer.signing_secret, answer.old_until)
     } catch (err) {
       page.failed(err)
-      tell($('secret-said'), `No secret was made. ${first(err.message)}`, true)
+      tell($('secret-said'), `No secret was made. ${sentence(err.message)}`, true)
     }
   }
 

@@ -1,17 +1,17 @@
-// The set-up page of a publisher: which publisher, app and postback it shows, and what its sections share.
+// The set-up page of a publisher: which publisher, app and endpoint it shows, and what its sections share.
 //
 // The page is opened by a link whose token stands behind the #. Whoever has the link acts as the publisher until it ends, and can do
 // nothing else: the server judges that, not this page.
 
 import { ask, hasToken, path, takeToken } from './api.mjs'
 import { deliverySection } from './deliveries.mjs'
-import { $, first, h, problem } from './dom.mjs'
+import { $, h, problem, sentence } from './dom.mjs'
 import { secretSection } from './secret.mjs'
 import { templateSection } from './template.mjs'
 import { trialSection } from './trial.mjs'
 import { zoneSection } from './zones.mjs'
 
-/** page is what the sections share. An app that is not there yet is one without a name; a postback that is not has the name ''. */
+/** page is what the sections share. An app that is not there yet is one without a name; an endpoint that is not has the name ''. */
 const page = {
   publisher: '',
   setup: undefined, // the answer of GET /v1/publishers/{publisher}
@@ -25,7 +25,7 @@ const page = {
     return this.app.endpoints.find((e) => e.endpoint.name === this.name)
   },
 
-  /** choose shows another app, and its first postback or the one that is named. */
+  /** choose shows another app, and its first endpoint or the one that is named. */
   choose(app, name) {
     this.appName = app
     this.name = name ?? this.app.endpoints[0]?.endpoint.name ?? ''
@@ -55,7 +55,7 @@ const page = {
 const sections = {}
 
 const ended = (err) => [
-  h('strong', {}, first(err.message), '.'),
+  h('strong', {}, sentence(err.message)),
   ' A new link shows this page as it is: open it in this tab. Nothing that you typed is lost.',
 ]
 
@@ -71,13 +71,13 @@ function show() {
   $('whose').textContent = setup.title ? `${setup.title} (${setup.name})` : setup.name
   $('read-only').hidden = !setup.read_only
   const hints = [...(setup.apps.length === 0 ? [] : setup.problems), ...page.app.problems]
-  $('hints').replaceChildren(...hints.map((p) => problem(p.level, first(p.message))))
+  $('hints').replaceChildren(...hints.map((p) => problem(p.level, p.message)))
 
   $('app').replaceChildren(...setup.apps.map((a) => h('option', { value: a.name }, a.title ? `${a.title} (${a.name})` : a.name)))
   $('app').value = page.appName
   $('app').closest('label').hidden = setup.apps.length < 2
   $('endpoint').replaceChildren(...page.app.endpoints.map(({ endpoint: e }) => h('option', { value: e.name }, e.name + (e.default ? ' (default)' : ''))),
-    ...(setup.read_only ? [] : [h('option', { value: '' }, 'A new postback')]))
+    ...(setup.read_only ? [] : [h('option', { value: '' }, 'A new endpoint')]))
   $('endpoint').value = page.name
   const there = Boolean(page.app.name)
   $('chosen').hidden = !there || page.app.endpoints.length === 0
@@ -116,10 +116,10 @@ async function open() {
     show()
   } catch (err) {
     if (err.status === 401) {
-      notice(page.setup ? ended(err) : [h('strong', {}, first(err.message), '.')])
+      notice(page.setup ? ended(err) : [h('strong', {}, sentence(err.message))])
       return
     }
-    notice([first(err.message), ' ', h('button', { type: 'button', onclick: open }, 'Try again')])
+    notice([sentence(err.message), ' ', h('button', { type: 'button', onclick: open }, 'Try again')])
   }
 }
 

@@ -1,8 +1,8 @@
-// The first section: the template of a postback, what it would send, and what is wrong with it.
+// The first section: an endpoint's template, what it would send, and what is wrong with it.
 
 import { ask, path, Problem, storage } from './api.mjs'
 import { completes, replace } from './complete.mjs'
-import { $, first, h, once, problem, say, tell, words } from './dom.mjs'
+import { $, h, once, problem, say, sentence, tell, words } from './dom.mjs'
 import { addParameter, highlighted, insertion, notation } from './macros.mjs'
 
 const previewAfter = 250 // ms without a key
@@ -97,14 +97,14 @@ export function templateSection(page) {
   let last = { url: [0, 0], body: [0, 0], box: url } // where the caret was, for macros that are clicked on
   let known = { open: '{', close: '}', macros: [], signature: '{signature}' }
   let timer, under // the preview that is waited for, and the one that is asked for
-  let sentence = '' // the sum of the problems that was read out last
+  let sum = '' // of the problems, as it was read out last
 
   const key = () => `carom-draft ${page.publisher}/${page.appName}/${page.name}`
   const radio = (name) => form.elements[name].value
   const checked = (id) => [...$(id).querySelectorAll('input:checked')].map((box) => box.value)
 
   const read = () => ({
-    name: page.endpoint ? page.name : $('name').value.trim(),
+    name: page.endpoint ? page.name : $('endpoint-name').value.trim(),
     method: radio('method'),
     dialect: $('dialect').value,
     url: url.value.trim(),
@@ -119,18 +119,18 @@ export function templateSection(page) {
     otherZones: $('other-zones').value,
     signed,
     headers: $('headers').value,
-    contains: $('contains').value,
-    notContains: $('not-contains').value,
+    contains: $('must-contain').value,
+    notContains: $('must-not-contain').value,
   })
 
   const choices = (place, list, on) =>
     $(place).replaceChildren(...list.map(({ value, label }) =>
-      h('label', { class: 'choice' }, h('input', { type: 'checkbox', value, checked: on.includes(value) }), ' ', label)))
+      h('label', { class: 'choice' }, h('input', { type: 'checkbox', value, checked: on.includes(value) }), h('span', {}, label))))
 
   function write(v) {
-    $('name').value = v.name
+    $('endpoint-name').value = v.name
     form.elements.method.value = v.method
-    $('dialect').replaceChildren(h('option', { value: '' }, 'As {ymid}, which is Monetag’s way'),
+    $('dialect').replaceChildren(h('option', { value: '' }, '{ymid}, as Monetag does'),
       ...page.setup.dialects.map((d) => h('option', { value: d.name }, `${d.name}, as ${d.macros[0]?.written}`)))
     $('dialect').value = v.dialect
     url.value = v.url
@@ -147,8 +147,8 @@ export function templateSection(page) {
     $('other-zones').value = v.otherZones
     signed = v.signed
     $('headers').value = v.headers
-    $('contains').value = v.contains
-    $('not-contains').value = v.notContains
+    $('must-contain').value = v.contains
+    $('must-not-contain').value = v.notContains
     arrange()
   }
 
@@ -165,15 +165,15 @@ export function templateSection(page) {
     $('url-help').textContent = `Type ${known.open} to choose a macro.`
     $('which-said').textContent = page.endpoint?.endpoint.sends === 'rewards' ? 'rewards' : said(v)
     $('undo').hidden = !dirty()
-    $('remove').hidden = !page.endpoint || page.setup.read_only === true
+    $('remove-endpoint').hidden = !page.endpoint || page.setup.read_only === true
     showMacros()
     page.tell('template')
   }
 
   function said(v) {
-    const types = v.events === 'all' ? 'all' : [...v.types, ...words(v.otherTypes)].join(', ') || 'all'
-    const paid = { paid: 'paid', said: 'paid or unsaid', all: 'unpaid too', kept: 'as it is' }[v.paid]
-    const zones = { all: 'all zones', default: 'default', some: [...v.someZones, ...words(v.otherZones)].join(', ') || 'all zones' }[v.zones]
+    const types = v.events === 'all' ? 'all events' : [...v.types, ...words(v.otherTypes)].join(', ') || 'all events'
+    const paid = { paid: 'paid ones', said: 'paid or unsaid', all: 'unpaid too', kept: 'as it is' }[v.paid]
+    const zones = { all: 'all zones', default: 'zones of no other', some: [...v.someZones, ...words(v.otherZones)].join(', ') || 'all zones' }[v.zones]
     return `${types}; ${paid}; ${zones}`
   }
 
@@ -238,7 +238,8 @@ export function templateSection(page) {
     } catch (err) {
       if (mine.signal.aborted || !(err instanceof Problem)) return
       page.failed(err)
-      showProblems(faultsOf(err), v)
+      if (err.status === 422) showProblems(faultsOf(err), v)
+      else $('preview-note').textContent = `It is not up to date. ${sentence(err.message)}`
     } finally {
       if (under === mine) $('preview').removeAttribute('aria-busy')
     }
@@ -253,25 +254,27 @@ export function templateSection(page) {
     const place = ({ field }) => (!field || field === 'url' ? '' : `${field}: `)
     $('problems').replaceChildren(...list.map((p) => {
       const fix = page.setup.read_only ? undefined : fixOf(p.message, v.url, known)
-      return problem(p.level, first(place(p) + p.message.replace(asked, '')), fix && h('button', { type: 'button', class: 'small', onclick: () => put(url, fix.url) }, fix.label))
+      return problem(p.level, place(p) + p.message.replace(asked, ''), fix && h('button', { type: 'button', class: 'small', onclick: () => put(url, fix.url) }, fix.label))
     }))
     url.setAttribute('aria-invalid', String(list.some((p) => p.level === 'fault' && (!p.field || p.field === 'url'))))
     const count = (level, word) => {
       const n = list.filter((p) => p.level === level).length
       return n > 0 && `${n} ${word}${n > 1 ? 's' : ''}`
     }
-    const sum = [count('fault', 'fault'), count('warning', 'warning')].filter(Boolean).join(', ')
-    if (sum !== sentence) say(sum || 'No problems')
-    sentence = sum
+    const now = [count('fault', 'fault'), count('warning', 'warning')].filter(Boolean).join(', ')
+    if (now !== sum) say(now || 'No problems')
+    sum = now
   }
 
   function showPreview(p, v) {
+    $('preview-note').textContent = ''
     showProblems(p.problems, v)
     if (signed === null) $('signed').checked = p.signed
     $('signed').indeterminate = false
-    $('signed-help').textContent = v.method === 'POST'
-      ? 'A POST is signed in its headers. Without the tick its secret is removed.'
-      : `A GET is signed by its last parameter, such as &sig=${known.signature}. Without the tick its secret is removed.`
+    $('signed-help').textContent = [
+      v.method === 'POST' ? 'A POST is signed in its headers.' : `A GET is signed by its last parameter, such as &sig=${known.signature}.`,
+      page.endpoint?.endpoint.signed && 'Without the tick its secret is removed.',
+    ].filter(Boolean).join(' ')
     const uses = p.macros.filter((m) => m.where === 'url')
     const value = ({ text, macro, masked }) =>
       macro ? h('mark', { title: macro, class: text === '' ? 'empty' : null }, text) : masked ? h('span', { class: 'masked', title: 'hidden' }, text) : text
@@ -281,8 +284,8 @@ export function templateSection(page) {
       p.headers.length > 0 && h('ul', { class: 'lines' }, p.headers.map((f) => h('li', {}, h('code', {}, `${f.name}: ${f.value}`)))),
       p.body && h('pre', { tabindex: '0' }, h('code', {}, p.body)),
       p.macros.length > 0 && h('ul', { class: 'table', 'aria-label': 'Macros in it' }, p.macros.map((m) =>
-        h('li', {}, h('code', {}, m.written), h('span', {}, m.meaning),
-          h('span', {}, m.sample === '' ? h('i', { class: 'muted' }, 'empty here') : h('mark', {}, m.sample))))),
+        h('li', {}, h('code', {}, m.written), m.sample === '' ? h('i', { class: 'muted' }, 'empty here') : h('mark', {}, m.sample),
+          h('span', { class: 'muted' }, m.meaning)))),
     ].filter(Boolean))
   }
 
@@ -306,12 +309,12 @@ export function templateSection(page) {
         showProblems(faultsOf(err), v)
         tell($('saved'), 'Not saved: see the faults above.', true)
         $('problems').scrollIntoView({ block: 'nearest' })
-      } else tell($('saved'), `Not saved, and nothing is lost. ${first(err.message)}`, true)
+      } else tell($('saved'), `Not saved, and nothing is lost. ${sentence(err.message)}`, true)
     }
   }
 
   async function remove() {
-    const button = $('remove')
+    const button = $('remove-endpoint')
     if (!button.dataset.sure) {
       button.dataset.sure = 'yes'
       button.textContent = 'Remove it for good: what it is still owed is not sent'
@@ -327,15 +330,15 @@ export function templateSection(page) {
       tell($('saved'), `${gone} is removed.`)
     } catch (err) {
       page.failed(err)
-      tell($('saved'), first(err.message), true)
+      tell($('saved'), sentence(err.message), true)
     }
     forget()
   }
 
   /** forget takes back the first press of the button that removes. */
   function forget() {
-    delete $('remove').dataset.sure
-    $('remove').textContent = 'Remove this postback'
+    delete $('remove-endpoint').dataset.sure
+    $('remove-endpoint').textContent = 'Remove this endpoint'
   }
 
   form.addEventListener('input', (e) => {
@@ -374,8 +377,8 @@ export function templateSection(page) {
     changed()
     url.focus()
   })
-  $('remove').addEventListener('click', () => once($('remove'), remove))
-  $('remove').addEventListener('blur', forget)
+  $('remove-endpoint').addEventListener('click', () => once($('remove-endpoint'), remove))
+  $('remove-endpoint').addEventListener('blur', forget)
 
   return {
     dirty,
@@ -394,13 +397,13 @@ export function templateSection(page) {
         tell($('saved'), dirty() ? 'These are changes that you have not saved yet.' : '')
       }
       showLane()
-      for (const el of form.elements) if (el.id !== 'remove') el.disabled = page.setup.read_only === true
+      for (const el of form.elements) if (el.id !== 'remove-endpoint') el.disabled = page.setup.read_only === true
       $('undo').hidden = !dirty()
       void preview()
     },
   }
 
-  /** draft is what was typed before a reload, or before another postback was looked at. */
+  /** draft is what was typed before a reload, or before another endpoint was looked at. */
   function draft() {
     try {
       const typed = JSON.parse(storage.get(key()))

@@ -1,9 +1,9 @@
 // The second section: a test at the publisher's own server, and what its answer means.
 
 import { ask, path } from './api.mjs'
-import { $, code, first, h, once, problem, shape, tell, time, took } from './dom.mjs'
+import { $, h, once, problem, sentence, shape, tell, time, took } from './dom.mjs'
 
-const maxResults = 5 // of one postback, so that one can compare
+const maxResults = 5 // of one endpoint, so that one can compare
 
 const verdicts = {
   delivered: ['delivered', 'Delivered'],
@@ -20,7 +20,7 @@ export function trialSection(page) {
     const [name, word] = verdicts[result.verdict] ?? ['pending', result.verdict]
     const exchange = [
       h('h4', {}, 'Request'),
-      code(`${request.method} ${request.url}`, 'Copy the URL'),
+      h('pre', { tabindex: '0' }, h('code', {}, `${request.method} ${request.url}`)),
       h('ul', { class: 'lines' }, request.headers.map((f) => h('li', {}, h('code', {}, `${f.name}: ${f.value}`)))),
       request.body && h('pre', { tabindex: '0' }, h('code', {}, request.body)),
       h('h4', {}, 'Answer'),
@@ -35,8 +35,8 @@ export function trialSection(page) {
     ].flat()
     return h('li', { class: 'card' },
       h('p', { class: 'head' }, h('span', { class: `state ${name}` }, shape(name), word), h('span', { class: 'muted' }, took(result.took_ms)), h('span', { class: 'muted' }, time(at))),
-      h('p', { class: 'meaning' }, first(result.meaning), '.'),
-      result.problems.length > 0 && h('ul', { class: 'problems' }, result.problems.map((p) => problem(p.level, first(p.message)))),
+      h('p', { class: 'meaning' }, sentence(result.meaning)),
+      result.problems.length > 0 && h('ul', { class: 'problems' }, result.problems.map((p) => problem(p.level, p.message))),
       newest ? exchange : h('details', {}, h('summary', {}, `Request and answer${answer ? `: ${answer.status}` : ''}`), exchange))
   }
 
@@ -62,7 +62,7 @@ export function trialSection(page) {
       tell($('test-said'), `${word}, after ${took(result.took_ms)}${result.answer ? `, status ${result.answer.status}` : ', without an answer'}.`, result.verdict !== 'delivered')
     } catch (err) {
       page.failed(err)
-      tell($('test-said'), `No test was sent. ${first(err.message)}`, true)
+      tell($('test-said'), `No test was sent. ${sentence(err.message)}`, true)
     } finally {
       $('results').removeAttribute('aria-busy')
       $('send-test').textContent = 'Send a test to your server'
@@ -75,9 +75,9 @@ export function trialSection(page) {
     if (page.endpoint) void once($('send-test'), send)
   })
 
-  const options = (id, first, list) => {
+  const options = (id, none, list) => {
     const held = $(id).value
-    $(id).replaceChildren(h('option', { value: '' }, first), ...list.map(([value, label]) => h('option', { value }, label)))
+    $(id).replaceChildren(h('option', { value: '' }, none), ...list.map(([value, label]) => h('option', { value }, label)))
     $(id).value = list.some(([value]) => value === held) ? held : ''
   }
 
@@ -91,8 +91,8 @@ export function trialSection(page) {
     },
     show() {
       const types = [...new Set([...page.setup.event_types, ...(page.endpoint?.endpoint.event_types ?? [])])]
-      options('test-type', 'As the postback asks', types.map((t) => [t, t]))
-      options('test-zone', 'As the postback asks', page.app.zones.map((z) => [z.id, z.title ? `${z.id} (${z.title})` : z.id]))
+      options('test-type', 'As the endpoint asks', types.map((t) => [t, t]))
+      options('test-zone', 'As the endpoint asks', page.app.zones.map((z) => [z.id, z.title ? `${z.id} (${z.title})` : z.id]))
       const from = page.setup.egress_addresses
       $('egress').textContent = from.length > 0 ? `For your firewall: postbacks and tests come from ${from.join(', ')}.` : ''
       tell($('test-said'), '')

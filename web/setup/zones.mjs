@@ -1,7 +1,7 @@
 // The fourth section: the app, its zones, and the tag that shows ads in its pages.
 
 import { ask, path } from './api.mjs'
-import { $, code, first, h, once, shape, tell } from './dom.mjs'
+import { $, code, h, once, sentence, shape, tell } from './dom.mjs'
 
 const formats = {
   rewarded_interstitial: 'Rewarded interstitial',
@@ -14,14 +14,15 @@ export function zoneSection(page) {
   let making = false // an app, and not changing the one that is chosen
   let shownFor
 
-  const errors = (err) => (err.faults?.length > 0 ? err.faults.map(({ field, message }) => `${field}: ${message}`).join('; ') : first(err.message))
+  const errors = (err) => (err.faults?.length > 0 ? err.faults.map(({ field, message }) => `${field}: ${message}`).join('; ') : sentence(err.message))
 
   function fill(app) {
     $('app-name').value = ''
     $('app-title').value = app?.title ?? ''
     $('origins').value = (app?.origins ?? []).join('\n')
     $('time-zone').value = app?.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? ''
-    $('app-form-title').textContent = app ? `The app ${app.name}` : 'Make an app'
+    $('app-form-title').textContent = app ? `Settings of the app ${app.name}` : 'Make an app'
+    if (!app) $('app-details').open = true
     $('app-name-field').hidden = Boolean(app)
     $('save-app').textContent = app ? 'Save the app' : 'Make the app'
     $('other-app').textContent = making ? 'Back to the app' : 'Make another app'
@@ -43,17 +44,19 @@ export function zoneSection(page) {
     }
     try {
       await ask('PUT', path('publishers', page.publisher, 'apps', name), { title: $('app-title').value.trim(), origins, time_zone: $('time-zone').value.trim() })
+      const made = making
+      making = false
+      shownFor = undefined
+      if (made) page.choose(name)
+      await page.reload()
+      tell($('app-said'), made ? `The app ${name} is made. Next, make a zone for its ads, or write your postback URL at the top.` : 'Saved.')
+      if (!made) return
+      $('app-details').open = false
+      $('zone-title').focus()
     } catch (err) {
       page.failed(err)
       tell($('app-said'), `Not saved. ${errors(err)}`, true)
-      return
     }
-    const made = making
-    making = false
-    shownFor = undefined
-    if (made) page.choose(name)
-    await page.reload()
-    tell($('app-said'), made ? `The app ${name} is made. Next, make a zone for its ads, or write the template above.` : 'Saved.')
   }
 
   async function makeZone() {
@@ -68,6 +71,8 @@ export function zoneSection(page) {
       })
       $('zone-title').value = ''
       await page.reload()
+      $('zone-details').open = false
+      $('zone-details').querySelector('summary').focus()
       tell($('zone-said'), `The zone ${zone.id} is made. Its script tag is above.`)
     } catch (err) {
       page.failed(err)
@@ -95,7 +100,7 @@ export function zoneSection(page) {
           }
         }),
       })
-      return h('label', { class: 'choice' }, box, ' ', label)
+      return h('label', { class: 'choice' }, box, h('span', {}, label))
     }
     const paused = h('span', { class: 'state pending', hidden: !z.paused }, shape('pending'), 'paused')
     const serving = Object.entries(z.sub_zones)
@@ -124,6 +129,7 @@ export function zoneSection(page) {
   $('other-app').addEventListener('click', () => {
     making = !making
     fill(making ? undefined : page.app)
+    $('app-details').open = true
     ;(making ? $('app-name') : $('app-title')).focus()
   })
   $('time-zones').replaceChildren(...(Intl.supportedValuesOf?.('timeZone') ?? []).map((value) => h('option', { value })))
@@ -131,17 +137,20 @@ export function zoneSection(page) {
   return {
     show() {
       const there = Boolean(page.app.name)
+      const another = shownFor !== page.appName
       if (!there) making = true
-      else if (shownFor !== page.appName) making = false
+      else if (another) making = false
       // What was typed into the form stays while the same app is shown.
-      if (shownFor !== page.appName) fill(making ? undefined : page.app)
+      if (another) fill(making ? undefined : page.app)
       shownFor = page.appName
       $('zones').replaceChildren(...page.app.zones.map(card))
-      $('zone-form').hidden = !there || page.setup.read_only === true
+      $('sdk-first').hidden = there
+      $('zone-details').hidden = !there || page.setup.read_only === true
+      if (another) $('zone-details').open = page.app.zones.length === 0
       if ($('formats').childElementCount === 0) {
         $('formats').replaceChildren(...page.setup.formats.map((f) => h('label', { class: 'choice' },
-          h('input', { type: 'checkbox', value: f.name, checked: true }), ' ', formats[f.name] ?? f.name, ' ',
-          h('span', { class: 'muted' }, f.sends.length > 0 ? `sends ${f.sends.join(' and ')}` : 'sends nothing'))))
+          h('input', { type: 'checkbox', value: f.name, checked: true }), h('span', {}, formats[f.name] ?? f.name, ' ',
+          h('span', { class: 'muted' }, f.sends.length > 0 ? `sends ${f.sends.join(' and ')}` : 'sends nothing')))))
       }
       for (const el of $('app-form').elements) el.disabled = page.setup.read_only === true
       tell($('zone-said'), '')

@@ -43,15 +43,18 @@ export async function startReceiver() {
   return receiver
 }
 
-/** startCarom builds carom and runs it. What it returns acts as the operator does, on the server's machine. */
-export async function startCarom(objects) {
+/**
+ * startCarom builds carom, runs it and applies objects, unless they are ''. What it returns acts as the operator does, on the server's
+ * machine.
+ */
+export async function startCarom(objects, ...flags) {
   const folder = await mkdtemp(join(tmpdir(), 'carom-'))
   const binary = join(folder, 'carom')
   await run('go', ['build', '-buildvcs=false', '-o', binary, './cmd/carom'], { cwd: new URL('../..', import.meta.url).pathname })
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const data = join(folder, 'data')
-  const carom = spawn(binary, ['serve', '--data', data, '--listen', `127.0.0.1:${port}`, '--base-url', url], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const carom = spawn(binary, ['serve', '--data', data, '--listen', `127.0.0.1:${port}`, '--base-url', url, ...flags], { stdio: ['ignore', 'ignore', 'pipe'] })
   let log = ''
   carom.stderr.on('data', (text) => (log += text))
   for (;;) {
@@ -60,11 +63,10 @@ export async function startCarom(objects) {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   const command = async (...args) => (await run(binary, [...args, '--data', data])).stdout
-  const apply = async (yaml) => {
-    await writeFile(join(folder, 'carom.yaml'), yaml)
+  if (objects) {
+    await writeFile(join(folder, 'carom.yaml'), objects)
     await command('apply', '-f', join(folder, 'carom.yaml'), '--yes')
   }
-  await apply(objects)
   return {
     url,
     log: () => log,
@@ -89,6 +91,20 @@ export async function startCarom(objects) {
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** startPanel is the operator's panel, at another site: a page with another page in a frame. */
+export async function startPanel() {
+  const panel = { shows: '' }
+  const server = createServer((_, res) => res.setHeader('Content-Type', 'text/html').end(`<!doctype html><iframe src="${panel.shows}" width="380" height="800"></iframe>`))
+    .listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  panel.url = `http://localhost:${server.address().port}` // which is not the site that carom is at
+  panel.close = () => {
+    server.closeAllConnections()
+    server.close()
+  }
+  return panel
 }
 
 export const startBrowser = () => launch(executablePath)
