@@ -307,7 +307,7 @@ func meaningOf(e *carom.Endpoint, r *TrialResult) string {
 		text   string
 	}{
 		{http.StatusUnauthorized, "it asks for a proof: check the secret or the signature, and let this address in"},
-		{http.StatusForbidden, "it lets this request not in: check its firewall, and the secret or the signature"},
+		{http.StatusForbidden, "it does not let this request in: check its firewall, and the secret or the signature"},
 		{http.StatusNotFound, "nothing takes postbacks at this path: check the URL"},
 		{http.StatusMethodNotAllowed, "it takes another method at this path: change GET to POST, or the other way round"},
 		{http.StatusGone, "it says that nothing will ever be there"},

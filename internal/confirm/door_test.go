@@ -159,9 +159,8 @@ func TestTryLater(t *testing.T) {
 	}
 	t.Run("too many are shown", func(t *testing.T) {
 		r := newRig(t, 1, t.Name())
-		one := &entry{}
 		for i := range maxShowings {
-			r.doors[0].showings.byID[numbered(i).id] = one
+			r.doors[0].showings.byID[numbered(i).id] = entry{}
 		}
 		p := r.page()
 		p.offered()

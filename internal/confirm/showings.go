@@ -15,21 +15,36 @@ const (
 )
 
 // showings remember the ads that began and are not settled, and for a moment those that are. The zero value is not usable.
+//
+// There may be hundreds of thousands. What is kept of each holds no pointer, and their tokens lie in a few large pieces, so that
+// the collector has nothing to look at: it took a tenth of the processor otherwise.
 type showings struct {
 	mu      sync.Mutex // guards all below
-	byID    map[[16]byte]*entry
-	begun   fifo // by when they began
-	again   fifo // those whose time was over when they could not be stored, by when that was
-	settled fifo // by when they were settled
+	byID    map[[16]byte]entry
+	claims  map[[16]byte]*claim // of those that are being settled
+	tokens  pile                // of those that began here and are not settled
+	begun   fifo                // by when they began
+	again   fifo                // those whose time was over when they could not be stored, by when that was
+	settled fifo                // by when they were settled
 }
 
-// entry is one showing. It is pending from its start until somebody settles it.
+// entry is one showing.
 type entry struct {
-	token   string // of one that began here; else, and when it is settled, empty
-	pending bool
-	begun   bool   // it is in the fifo of that name
-	claim   *claim // of whoever settles it, or has; nil while it is pending
+	token place // of one that began here and is not settled; else zero
+	state entryState
+	begun bool // it is in the fifo of that name
+
+	valued bool // what a settled one came to
+	price  carom.Nanos
 }
+
+type entryState uint8
+
+const (
+	pending  entryState = iota // it began, and nobody has settled it
+	claimed                    // somebody settles it
+	finished                   // it is settled
+)
 
 // claim is the settling of one showing. Its fields are guarded by the lock of the showings; what it came to stands for ever
 // when it has ended.
@@ -73,7 +88,9 @@ func (q *fifo) pop(before time.Time) (id [16]byte, ok bool) {
 	return id, true
 }
 
-func newShowings() *showings { return &showings{byID: map[[16]byte]*entry{}} }
+func newShowings() *showings {
+	return &showings{byID: map[[16]byte]entry{}, claims: map[[16]byte]*claim{}}
+}
 
 func (s *showings) len() int {
 	s.mu.Lock()
@@ -87,7 +104,7 @@ func (s *showings) begin(id [16]byte, token string, now time.Time) (ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forget(now)
-	if s.byID[id] != nil {
+	if _, known := s.byID[id]; known {
 		return true
 	}
 	if len(s.byID) >= maxShowings {
@@ -97,7 +114,7 @@ func (s *showings) begin(id [16]byte, token string, now time.Time) (ok bool) {
 		}
 		delete(s.byID, oldest) // the store knows what it came to
 	}
-	s.byID[id] = &entry{token: token, pending: true, begun: true}
+	s.byID[id] = entry{token: s.tokens.put(token), begun: true}
 	s.begun.push(id, now)
 	return true
 }
@@ -107,23 +124,32 @@ func (s *showings) begin(id [16]byte, token string, now time.Time) (ok bool) {
 func (s *showings) claim(id [16]byte) (c *claim, first bool, done <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.byID[id]
-	if e != nil && !e.pending {
-		if c = e.claim; !c.ended && c.done == nil {
+	e, known := s.byID[id]
+	switch {
+	case known && e.state == finished:
+		return &claim{ended: true, outcome: e.outcome()}, false, nil
+	case known && e.state == claimed:
+		if c = s.claims[id]; c.done == nil {
 			c.done = make(chan struct{})
 		}
 		return c, false, c.done
 	}
-	if e == nil { // it began before a restart, or on another node
-		e = &entry{}
-		s.byID[id] = e
+	e.state, c = claimed, &claim{} // one that is not known began before a restart, or on another node
+	s.byID[id], s.claims[id] = e, c
+	return c, true, nil
+}
+
+func (e *entry) outcome() outcome {
+	o := outcome{value: carom.NotValued, price: carom.Price{Nanos: e.price, Set: true}}
+	if e.valued {
+		o.value = carom.Valued
 	}
-	e.pending, e.claim = false, &claim{}
-	return e.claim, true, nil
+	return o
 }
 
 // end ends a claim. The caller holds mu.
-func (c *claim) end() {
+func (s *showings) end(id [16]byte, c *claim) {
+	delete(s.claims, id)
 	if c.ended = true; c.done != nil {
 		close(c.done)
 	}
@@ -133,28 +159,29 @@ func (c *claim) end() {
 func (s *showings) settle(id [16]byte, c *claim, o outcome, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byID[id]; e != nil {
-		e.token = ""
-	}
+	e := s.byID[id]
+	s.tokens.take(e.token)
+	s.byID[id] = entry{state: finished, valued: o.value == carom.Valued, price: o.price.Nanos}
 	s.settled.push(id, now)
 	c.outcome = o
-	c.end()
+	s.end(id, c)
 }
 
 // drop gives a claim up. What began here is pending again, if another try may help; else it is forgotten.
 func (s *showings) drop(id [16]byte, c *claim, now time.Time, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.byID[id]; again && e != nil && e.token != "" {
-		e.pending, e.claim = true, nil
-		if !e.begun {
+	if e := s.byID[id]; again && e.token != (place{}) {
+		if e.state = pending; !e.begun {
 			s.again.push(id, now)
 		}
+		s.byID[id] = e
 	} else {
+		s.tokens.take(e.token)
 		delete(s.byID, id)
 	}
 	c.failed = true
-	c.end()
+	s.end(id, c)
 }
 
 // forget drops outcomes that were answered long enough. The caller holds mu.
@@ -180,13 +207,65 @@ func (s *showings) expired(now time.Time) []string {
 			if !ok {
 				return
 			}
-			if e := s.byID[id]; e != nil && e.pending {
-				e.begun = false
-				out = append(out, e.token)
+			if e, known := s.byID[id]; known && e.token != (place{}) {
+				if e.begun = false; e.state == pending {
+					out = append(out, s.tokens.text(e.token))
+				}
+				s.byID[id] = e
 			}
 		}
 	}
 	take(&s.begun, now.Add(-ShowLife))
 	take(&s.again, now.Add(-settleAgain))
 	return out
+}
+
+// pile keeps texts in large pieces. A piece goes when all of its texts were taken. The zero value is empty.
+type pile struct {
+	pieces map[uint32]*piece
+	last   uint32 // the number of the piece that is filled
+}
+
+type piece struct {
+	b    []byte
+	live int // texts in it that were not taken
+}
+
+// place is where a text lies. The zero place is nowhere.
+type place struct{ piece, at, size uint32 }
+
+const pieceBytes = 256 << 10
+
+func (s *pile) put(text string) place {
+	p := s.pieces[s.last]
+	if p == nil || len(p.b)+len(text) > cap(p.b) {
+		if s.pieces == nil {
+			s.pieces = map[uint32]*piece{}
+		}
+		if p != nil && p.live == 0 {
+			delete(s.pieces, s.last)
+		}
+		if s.last++; s.last == 0 {
+			s.last++ // after four billion pieces the numbers begin anew
+		}
+		p = &piece{b: make([]byte, 0, max(pieceBytes, len(text)))}
+		s.pieces[s.last] = p
+	}
+	at := place{s.last, uint32(len(p.b)), uint32(len(text))}
+	p.b = append(p.b, text...)
+	p.live++
+	return at
+}
+
+func (s *pile) text(at place) string { return string(s.pieces[at.piece].b[at.at : at.at+at.size]) }
+
+// take removes a text. To take what lies nowhere does nothing.
+func (s *pile) take(at place) {
+	p := s.pieces[at.piece]
+	if p == nil {
+		return
+	}
+	if p.live--; p.live == 0 && at.piece != s.last {
+		delete(s.pieces, at.piece)
+	}
 }

@@ -3,6 +3,7 @@ package confirm
 import (
 	"encoding/binary"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,9 +150,8 @@ func TestShowingsOfOthersAreForgottenWhenDropped(t *testing.T) {
 
 func TestShowingsAreBounded(t *testing.T) {
 	s := newShowings()
-	one := &entry{}
 	for i := range maxShowings - 1 {
-		s.byID[numbered(i+10).id] = one
+		s.byID[numbered(i+10).id] = entry{}
 	}
 	if !s.put(0, showingsAt) || s.put(1, showingsAt) {
 		t.Error("the bound is not kept")
@@ -186,5 +186,33 @@ func TestQueueKeepsNoMemory(t *testing.T) {
 	}
 	if n := cap(q.items); n > 10_000 {
 		t.Errorf("a queue of 100 keeps room for %d", n)
+	}
+}
+
+func TestPileKeepsWhatIsNotTaken(t *testing.T) {
+	var s pile
+	text := func(i int) string { return strings.Repeat(strconv.Itoa(i)+" ", 100) }
+	places := map[int]place{}
+	for i := range 20_000 {
+		places[i] = s.put(text(i))
+		if i >= 1000 && i%97 != 0 { // some stay
+			s.take(places[i-1000])
+			delete(places, i-1000)
+		}
+	}
+	for i, at := range places {
+		if got := s.text(at); got != text(i) {
+			t.Fatalf("text %d reads as %.20q", i, got)
+		}
+	}
+	for _, at := range places {
+		s.take(at)
+	}
+	if n := len(s.pieces); n > 1 {
+		t.Errorf("%d pieces are kept of which nothing is left", n)
+	}
+	s.take(place{})
+	if long := strings.Repeat("x", 2*pieceBytes); s.text(s.put(long)) != long {
+		t.Error("a text that is longer than a piece is not kept")
 	}
 }
