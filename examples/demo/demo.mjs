@@ -207,8 +207,9 @@ function listens(port) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const first = Number(process.env.DEMO_PORT || 8090)
   const folder = process.env.DEMO_DIR || join(root, 'run', 'demo')
+  // The terminal and make may both pass a signal on: only the first counts, and the rest do not cut the stop short.
   const stopped = new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, resolve)
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, resolve)
   })
   try {
     const demo = await startDemo({ folder, ports: [first, first + 1, first + 2, first + 3] })

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"carom/sdk"
 	"carom/web"
 )
 
@@ -25,6 +26,14 @@ func (s *site) handleFiles(mux *http.ServeMux) {
 	for path, content := range web.Setup() {
 		f := newFile(typeOf(path), content)
 		f.policy, f.cache = setupPolicy(s.cfg.PanelOrigins), "no-cache" // asked for each time: it is of this version of the API
+		mux.Handle("GET "+path, f)
+	}
+	for path, content := range map[string][]byte{"/sdk.js": sdk.Script(), "/sdk.js.map": sdk.SourceMap(), "/sdk.mjs": sdk.Module(), "/sdk/frame": sdk.Frame()} {
+		f := newFile(typeOf(path), content)
+		f.anywhere, f.cache = true, "public, max-age=3600"
+		if path == "/sdk/frame" {
+			f.policy = framePolicy
+		}
 		mux.Handle("GET "+path, f)
 	}
 }

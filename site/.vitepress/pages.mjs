@@ -40,6 +40,7 @@ const groups = [
     ['docs/front-end.md', 'The front end'],
     ['docs/zones.md', 'Zones'],
     ['docs/ads.md', 'Ads'],
+    ['docs/sdk.md', 'The SDK'],
     ['docs/confirmation.md', 'Confirmation'],
     ['docs/shadow.md', 'Shadow'],
     ['docs/probe.md', 'Probe a receiver'],
