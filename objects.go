@@ -24,6 +24,8 @@ type Objects struct {
 type Publisher struct {
 	Name  string `json:"name"`
 	Title string `json:"title,omitempty"`
+	// AllowPrivate lets the endpoints that it makes by itself dial private and loopback addresses: it is of the operator's house.
+	AllowPrivate bool `json:"allow_private,omitempty"`
 }
 
 // App is one Mini App, game or site.

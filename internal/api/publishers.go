@@ -226,7 +226,8 @@ func (s *service) listPublishers(ctx context.Context, _ *struct{}) (*publishersO
 
 // PublisherTitle is what there is to say of a publisher.
 type PublisherTitle struct {
-	Title string `json:"title,omitempty" maxLength:"200" doc:"As people know it"`
+	Title        string `json:"title,omitempty" maxLength:"200" doc:"As people know it"`
+	AllowPrivate bool   `json:"allow_private,omitempty" doc:"The endpoints that it makes may be at private and loopback addresses: it is of your own house"`
 }
 
 type putPublisherIn struct {
@@ -243,7 +244,7 @@ func (s *service) putPublisher(ctx context.Context, in *putPublisherIn) (*publis
 	if err := carom.CheckName("publisher", in.Publisher); err != nil {
 		return nil, err
 	}
-	p := carom.Publisher{Name: in.Publisher, Title: in.Body.Title}
+	p := carom.Publisher{Name: in.Publisher, Title: in.Body.Title, AllowPrivate: in.Body.AllowPrivate}
 	err := s.alterObjects(ctx, p.Name, "publisher changed", p.Name, func(o *carom.Objects) error {
 		i := slices.IndexFunc(o.Publishers, func(other carom.Publisher) bool { return other.Name == p.Name })
 		if i < 0 {

@@ -1,6 +1,7 @@
 package confirm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,8 @@ type wish struct {
 	Automated  bool         `json:"automated"`
 	Width      int          `json:"width"`
 	Height     int          `json:"height"`
+
+	holdsFFFD bool // the body does, as a character of its own
 }
 
 // offer is the answer to a wish.
@@ -181,7 +184,7 @@ func (ask *wish) check(z *zone) *problem {
 		switch {
 		case len(f.text) > MaxTextBytes:
 			return newProblem(CodeInvalid, f.name, "it is longer than 256 bytes: pass a shorter one")
-		case strings.ContainsRune(f.text, 0) || strings.ContainsRune(f.text, utf8.RuneError): // as which bytes are read that are no text
+		case strings.ContainsRune(f.text, 0) || strings.ContainsRune(f.text, utf8.RuneError) && !ask.holdsFFFD: // as which half a character is read
 			return newProblem(CodeInvalid, f.name, "it holds a NUL, half a character or bytes that are no UTF-8: pass a text")
 		}
 	}
@@ -230,6 +233,12 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, to any) *prob
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		return unread(err)
+	}
+	if !utf8.Valid(body) {
+		return newProblem(CodeInvalid, "", "the body is not valid UTF-8: send the SDK's request unchanged")
+	}
+	if ask, ok := to.(*wish); ok {
+		ask.holdsFFFD = bytes.ContainsRune(body, utf8.RuneError)
 	}
 	return unmarshal(body, to)
 }

@@ -71,8 +71,9 @@ func writeJSON(w http.ResponseWriter, status int, contentType string, v any) {
 }
 
 var (
-	noStore = []string{"no-store"}
-	anyPage = []string{"*"}
+	noStore     = []string{"no-store"}
+	anyPage     = []string{"*"}
+	retryHeader = []string{"Retry-After"}
 )
 
 // greet sets the headers that every answer has. Any page may read it: a page whose origin is not listed has to see that, there
@@ -81,6 +82,7 @@ func greet(w http.ResponseWriter) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	h["Access-Control-Allow-Origin"] = anyPage
+	h["Access-Control-Expose-Headers"] = retryHeader
 }
 
 // preflight answers a browser that asks before it sends a body of another type than plain text.

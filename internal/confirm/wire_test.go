@@ -1,6 +1,7 @@
 package confirm
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http/httptest"
 	"testing"
@@ -63,5 +64,20 @@ func TestWriting(t *testing.T) {
 		if err := json.Unmarshal(w.Body.Bytes(), &read); err != nil || read != answer || w.Header().Get("Content-Type") != "application/json" {
 			t.Errorf("%s reads as %+v, %v; want %+v", w.Body, read, err, answer)
 		}
+	}
+}
+
+// U+FFFD is a character like others: only where it stands for bytes that are none is it refused.
+func TestReplacementCharacterOfThePages(t *testing.T) {
+	r := newRig(t, 1, t.Name())
+	p := r.page()
+	a := p.post("/sdk/ad", p.only(map[string]any{"ymid": "a\uFFFDb"}))
+	var o offer
+	if err := json.Unmarshal([]byte(a.body), &o); err != nil || a.status != 200 || o.YMID != "a\uFFFDb" {
+		t.Errorf("the answer is %d %s, want the ymid as it was sent", a.status, a.body)
+	}
+	a = p.post("/sdk/ad", bytes.Replace(p.only(map[string]any{"ymid": "HALF"}), []byte("HALF"), []byte("a\xffb"), 1))
+	if a.status != 400 || a.problem.Code != CodeInvalid {
+		t.Errorf("a byte that is no text: %d %s, want 400", a.status, a.body)
 	}
 }

@@ -232,7 +232,7 @@ func hiddenChange(f shownField) string {
 func publishers(o carom.Objects) map[string][]shownField {
 	out := make(map[string][]shownField, len(o.Publishers))
 	for _, p := range o.Publishers {
-		out[p.Name] = []shownField{{name: "title", value: p.Title}}
+		out[p.Name] = []shownField{{name: "title", value: p.Title}, {name: "allow_private", value: strconv.FormatBool(p.AllowPrivate)}}
 	}
 	return out
 }

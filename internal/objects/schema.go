@@ -27,7 +27,7 @@ func (r *reader) root(n *node, out *carom.Objects) {
 	r.object("", n, fields{
 		"publishers": r.named(func(path, name string, n *node) {
 			p := carom.Publisher{Name: name}
-			r.object(path, n, fields{"title": text(r, &p.Title)})
+			r.object(path, n, fields{"title": text(r, &p.Title), "allow_private": r.flag(&p.AllowPrivate)})
 			out.Publishers = append(out.Publishers, p)
 		}),
 		"apps": r.named(func(path, name string, n *node) { r.app(path, name, n, out) }),
