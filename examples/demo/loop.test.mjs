@@ -4,26 +4,17 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { findChromium, launchVisible, skipReason } from '../../sdk/views/test/chromium.mjs'
 import { coins, price, startDemo, zone } from './demo.mjs'
+import { freePorts } from './ports.mjs'
 
 const executablePath = findChromium()
 const options = { skip: skipReason(executablePath), timeout: 240_000 }
-
-async function freePorts(n) {
-  const servers = Array.from({ length: n }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map((server) => server.address().port)
-  for (const server of servers) server.close()
-  return ports
-}
 
 test('from the tap on the button to the coins', options, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'carom-demo-'))
