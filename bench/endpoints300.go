@@ -10,9 +10,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"carom/bench/load"
 	"carom/bench/proc"
+	"carom/bench/sink"
 	"carom/bench/stat"
 )
 
@@ -28,55 +30,79 @@ const (
 // list; nobody writes to it.
 var badPaths = []string{"", "/hang", "/fail", "/busy", "/absent", "/redirect", "/slow?ms=2000", "/drip", "/sever", "/garbage"}
 
-// endpoints300 measures what thirty bad endpoints, of ten kinds, do to 270 good ones of the same app.
+// What stands beside the good endpoints.
+type company int
+
+const (
+	nobody  company = iota // they have no traffic
+	healthy                // they answer well: what is left is the load itself
+	bad
+)
+
+// endpoints300 measures what thirty bad endpoints, of ten kinds, do to 270 good ones of the same app: beside the good ones alone,
+// and beside thirty more good ones with the same traffic, since a tenth more load is felt by itself.
 func (r *rig) endpoints300(ctx context.Context, rep *report, p *part) error {
-	var ratios, diffs, alone, beside []float64
+	// The thirty have a sink of their own: the one that the good ones are measured at has nothing to do with them.
+	others, err := proc.StartPart(r.log(), partSink, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = others.Stop(time.Second) }() // killed when it does not listen
+	p99 := map[company][]float64{}
+	var ratios, diffs, healthyRatios, healthyDiffs []float64
 	for i := range r.Pairs {
-		var ms [2]measurement // alone, beside
-		for _, k := range [][]int{{0, 1}, {1, 0}}[i%2] {
-			m, err := r.goodBeside(ctx, p, k == 1)
+		ms := map[company]measurement{}
+		for _, with := range rotated([]company{nobody, healthy, bad}, i) {
+			m, err := r.goodBeside(ctx, p, with, others.Addr)
 			if err != nil {
 				return err
 			}
 			m.Round = i + 1
-			ms[k] = m
+			ms[with] = m
+			p99[with] = append(p99[with], m.EndToEnd.P99)
 			p.account(m)
 		}
-		x := newPair("30 bad of 300", i+1, ms[0], ms[1])
-		p.Rounds = append(p.Rounds, x)
-		ratios, diffs = append(ratios, x.Ratio), append(diffs, x.Difference)
-		alone, beside = append(alone, ms[0].EndToEnd.P99), append(beside, ms[1].EndToEnd.P99)
-		r.say("  pair %d: p50 alone %.2f ms, beside %.2f ms; p99 alone %.2f ms, beside %.2f ms; %.4f and %.4f CPU s per 1,000", x.Round,
-			ms[0].EndToEnd.P50, ms[1].EndToEnd.P50, ms[0].EndToEnd.P99, ms[1].EndToEnd.P99, ms[0].CPUPer1000, ms[1].CPUPer1000)
+		toAlone := newPair("30 bad of 300, to the others alone", i+1, ms[nobody], ms[bad])
+		toHealthy := newPair("30 bad of 300, to 300 good ones", i+1, ms[healthy], ms[bad])
+		p.Rounds = append(p.Rounds, toAlone, toHealthy)
+		ratios, diffs = append(ratios, toAlone.Ratio), append(diffs, toAlone.Difference)
+		healthyRatios, healthyDiffs = append(healthyRatios, toHealthy.Ratio), append(healthyDiffs, toHealthy.Difference)
+		r.say("  round %d: p99 alone %.2f ms, beside 30 good ones %.2f ms, beside 30 bad ones %.2f ms; p50 %.2f, %.2f and %.2f ms", i+1,
+			ms[nobody].EndToEnd.P99, ms[healthy].EndToEnd.P99, ms[bad].EndToEnd.P99, ms[nobody].EndToEnd.P50, ms[healthy].EndToEnd.P50, ms[bad].EndToEnd.P50)
 	}
 	rep.set(figEndpoints, stat.Median(ratios))
 	rep.set(figEndpointsMS, stat.Median(diffs))
-	rep.set("endpoints300_alone_p99_ms", stat.Median(alone))
-	rep.set("endpoints300_beside_p99_ms", stat.Median(beside))
+	rep.set(figEndpointsGood, stat.Median(healthyRatios))
+	rep.set(figEndpointsGoodMS, stat.Median(healthyDiffs))
+	rep.set("endpoints300_alone_p99_ms", stat.Median(p99[nobody]))
+	rep.set("endpoints300_good_p99_ms", stat.Median(p99[healthy]))
+	rep.set("endpoints300_beside_p99_ms", stat.Median(p99[bad]))
 	// The same load on the same machine: what differs between these is the machine's own drift.
-	p.note("the good ones alone had a p99 from %.1f to %.1f ms over the pairs", slices.Min(alone), slices.Max(alone))
+	p.note("the good ones alone had a p99 from %.1f to %.1f ms over the rounds", slices.Min(p99[nobody]), slices.Max(p99[nobody]))
 	return nil
 }
 
-// goodBeside measures the good endpoints of a fresh server, with or without traffic for the bad ones. A trusted server reports
-// the events, one by one.
-func (r *rig) goodBeside(ctx context.Context, p *part, traffic bool) (m measurement, err error) {
+// goodBeside measures the good endpoints of a fresh server beside thirty others, whose sink is at sinkOfOthers. A trusted server reports the events, one by one.
+func (r *rig) goodBeside(ctx context.Context, p *part, with company, sinkOfOthers string) (m measurement, err error) {
 	refusing, err := proc.FreeAddr()
 	if err != nil {
 		return m, err
 	}
 	var endpoints []endpoint
-	var good, bad []string // bodies
+	var bodies, others []string
 	for i := range goodEndpoints {
 		e := endpoint{name: fmt.Sprintf("good-%03d", i), addr: r.sink.Addr, path: "/postback", zone: fmt.Sprintf("%s%03d", zoneGood, i)}
-		endpoints, good = append(endpoints, e), append(good, reported(e.zone))
+		endpoints, bodies = append(endpoints, e), append(bodies, reported(e.zone))
 	}
 	for i := range badOfEachKind * len(badPaths) {
-		e := endpoint{name: fmt.Sprintf("bad-%03d", i), addr: r.sink.Addr, path: badPaths[i%len(badPaths)], zone: fmt.Sprintf("%s%03d", zoneBad, i)}
-		if e.path == "" {
+		e := endpoint{name: fmt.Sprintf("bad-%03d", i), addr: sinkOfOthers, path: badPaths[i%len(badPaths)], zone: fmt.Sprintf("%s%03d", zoneBad, i)}
+		switch {
+		case with == healthy:
+			e.path = "/postback"
+		case e.path == "":
 			e.addr, e.path = refusing, "/postback"
 		}
-		endpoints, bad = append(endpoints, e), append(bad, reported(e.zone))
+		endpoints, others = append(endpoints, e), append(others, reported(e.zone))
 	}
 	dir, err := r.fresh()
 	if err != nil {
@@ -93,21 +119,22 @@ func (r *rig) goodBeside(ctx context.Context, p *part, traffic bool) (m measurem
 		return m, err
 	}
 	t.sends = true
-	t.traffic = load.Config{Paths: []string{"/v1/events"}, Bodies: good, Want: `"accepted"`, Head: []string{"Authorization: Bearer " + key, "Content-Type: application/json"}}
+	t.traffic = load.Config{Paths: []string{"/v1/events"}, Bodies: bodies, Want: `"accepted"`, Head: []string{"Authorization: Bearer " + key, "Content-Type: application/json"}}
 	var besides *load.Config
-	if traffic {
+	if with != nobody {
 		other := t.traffic
-		other.Bodies, other.Rate = bad, badRate
+		other.Bodies, other.Rate = others, badRate
 		besides = &other
 	}
-	before, err := r.client.Stats(ctx, 0)
+	client := sink.Client{Addr: sinkOfOthers}
+	before, err := client.Stats(ctx, 0)
 	if err != nil {
 		return m, err
 	}
-	if m, err = r.measureBeside(ctx, t, plan{rate: goodRate, warmUp: r.WarmUp, window: r.PairWindow}, besides); err != nil || !traffic {
+	if m, err = r.measureBeside(ctx, t, plan{rate: goodRate, warmUp: r.WarmUp, window: r.PairWindow}, besides); err != nil || with != bad {
 		return m, err
 	}
-	after, err := r.client.Stats(ctx, 0)
+	after, err := client.Stats(ctx, 0)
 	for _, path := range badPaths {
 		if path, _, _ = strings.Cut(path, "?"); path != "" && after.Paths[path] == before.Paths[path] {
 			p.note("nothing came to the bad endpoints at %s", path)

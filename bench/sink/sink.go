@@ -163,7 +163,7 @@ func (s *Sink) broken(w http.ResponseWriter, r *http.Request) {
 	case "/redirect":
 		http.Redirect(w, r, "/elsewhere", http.StatusFound)
 	case "/drip":
-		const bytes = 100
+		const bytes = 30
 		w.Header().Set("Content-Length", strconv.Itoa(bytes))
 		for range bytes {
 			if _, err := io.WriteString(w, "."); err != nil || http.NewResponseController(w).Flush() != nil {
