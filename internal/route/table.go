@@ -21,37 +21,49 @@ func (e *Endpoint) Matches(ev *carom.Event) bool {
 
 // Table finds the endpoints of an event, and those of a reward. It is immutable: a change of endpoints makes a new one.
 type Table struct {
-	events, rewards map[string][]*Endpoint     // what gets them, by app, in order of their numbers
-	named           map[string]map[string]bool // by app, the zones that endpoints for events name, unless they are default ones
+	events  map[string]*placed     // what gets them, by app
+	rewards map[string][]*Endpoint // likewise, in order of their numbers
+}
+
+// placed are the endpoints of one app that get events. An app may have hundreds of them, most for one zone each, so that looking at
+// all for each event would take longer than all else that the door does. Each list is in order of numbers.
+type placed struct {
+	anywhere  []*Endpoint            // those that name no zone, but for default ones
+	elsewhere []*Endpoint            // those that name no zone, default ones too: for zones that nobody names
+	byZone    map[string][]*Endpoint // those that name the zone
 }
 
 // NewTable makes the table of the given endpoints, in any order.
 func NewTable(endpoints []*Endpoint) *Table {
-	t := &Table{make(map[string][]*Endpoint), make(map[string][]*Endpoint), make(map[string]map[string]bool)}
+	t := &Table{make(map[string]*placed), make(map[string][]*Endpoint)}
 	sorted := slices.SortedStableFunc(slices.Values(endpoints), func(a, b *Endpoint) int { return cmp.Compare(a.No, b.No) })
 	for _, e := range sorted {
-		byApp := t.events
 		if e.Sends == carom.SendsRewards {
-			byApp = t.rewards
+			t.rewards[e.App] = append(t.rewards[e.App], e)
+			continue
 		}
-		byApp[e.App] = append(byApp[e.App], e)
-		if e.Sends == carom.SendsEvents && !e.Default {
-			t.name(e.App, e.Filter.Zones)
+		p := t.events[e.App]
+		if p == nil {
+			p = &placed{byZone: make(map[string][]*Endpoint)}
+			t.events[e.App] = p
 		}
+		p.add(e)
 	}
 	return t
 }
 
-// name notes the zones of an app that an endpoint names.
-func (t *Table) name(app string, zones []string) {
-	if len(zones) == 0 {
+func (p *placed) add(e *Endpoint) {
+	if len(e.Filter.Zones) == 0 {
+		p.elsewhere = append(p.elsewhere, e)
+		if !e.Default {
+			p.anywhere = append(p.anywhere, e)
+		}
 		return
 	}
-	if t.named[app] == nil {
-		t.named[app] = make(map[string]bool, len(zones))
-	}
-	for _, zone := range zones {
-		t.named[app][zone] = true
+	for _, zone := range e.Filter.Zones {
+		if list := p.byZone[zone]; len(list) == 0 || list[len(list)-1] != e { // it may name a zone twice
+			p.byZone[zone] = append(list, e)
+		}
 	}
 }
 
@@ -62,12 +74,28 @@ func (t *Table) name(app string, zones []string) {
 // enough: neither the other lists of that filter nor whether that endpoint is paused make a difference, so that an event which it
 // does not want is not sent to the default one instead.
 func (t *Table) Match(dst []*Endpoint, ev *carom.Event) []*Endpoint {
+	p := t.events[ev.App]
+	if p == nil {
+		return dst
+	}
+	here := p.byZone[ev.ZoneID]
+	others := p.elsewhere
+	if len(here) > 0 {
+		others = p.anywhere
+	}
 	full := len(dst) + carom.MaxFanOut
-	for _, e := range t.events[ev.App] {
-		if e.Matches(ev) && !(e.Default && t.named[ev.App][ev.ZoneID]) {
-			if dst = append(dst, e); len(dst) == full {
-				break
-			}
+	for len(dst) < full {
+		var e *Endpoint
+		switch {
+		case len(here) > 0 && (len(others) == 0 || here[0].No < others[0].No):
+			e, here = here[0], here[1:]
+		case len(others) > 0:
+			e, others = others[0], others[1:]
+		default:
+			return dst
+		}
+		if e.Matches(ev) {
+			dst = append(dst, e)
 		}
 	}
 	return dst
