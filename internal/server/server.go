@@ -171,7 +171,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	}
 	steps.run("alerts", alerts.Run)
 	steps.run("signs of life", u.manager.Run)
-	steps.run("reloads", u.reload)
+	steps.run("reloads", u.reloads())
 	steps.add("end the live feeds", func() error { close(done); return nil })
 	logServing(log, listeners, cfg, version)
 	u.serving()

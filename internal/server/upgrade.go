@@ -172,25 +172,31 @@ func (s *site) leave(ctx context.Context, next *listen.Successor) bool {
 	return false
 }
 
-// reload has the certificates read again on SIGHUP. A process at a terminal ends with it instead, as usual.
-func (u *upgrade) reload(ctx context.Context) error {
+// reloads returns the part that has the certificates read again on SIGHUP. A process at a terminal ends with it instead, as usual.
+// From the call on no such signal is missed or ends the process: a service manager may send one as soon as it is told that the
+// server is ready.
+func (u *upgrade) reloads() func(context.Context) error {
 	if term.IsTerminal(int(os.Stdin.Fd())) {
-		<-ctx.Done()
-		return nil
+		return func(ctx context.Context) error {
+			<-ctx.Done()
+			return nil
+		}
 	}
 	hangUp := make(chan os.Signal, 1) // one look serves all who asked
 	signal.Notify(hangUp, syscall.SIGHUP)
-	defer signal.Stop(hangUp)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-hangUp:
-			u.manager.Reloading()
-			if u.certs != nil {
-				u.certs.Reload()
+	return func(ctx context.Context) error {
+		defer signal.Stop(hangUp)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-hangUp:
+				u.manager.Reloading()
+				if u.certs != nil {
+					u.certs.Reload()
+				}
+				u.manager.Ready()
 			}
-			u.manager.Ready()
 		}
 	}
 }
