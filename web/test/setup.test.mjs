@@ -120,7 +120,7 @@ test('from the link to a verified test, with the keyboard alone', options, async
   await tabTo('#send-test', 'Shift+Tab')
   await page.keyboard.press('Enter')
   const result = page.locator('#results > li').first()
-  await result.getByText('Your server answered 403: it lets this request not in').waitFor()
+  await result.getByText('Your server answered 403: it does not let this request in').waitFor()
   assert.match(await result.innerText(), /Would be tried again/)
   assert.equal(await result.locator('.answer').innerText(), hostile)
   assert.equal(await page.locator('#results b, #results img, #results script').count(), 0)
