@@ -3,8 +3,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
-import { chromium } from 'playwright-core'
-import { findChromium, skipReason } from '../../views/test/chromium.mjs'
+import { findChromium, launch, skipReason } from '../../views/test/chromium.mjs'
 import { startAds, startPages } from './adserver.mjs'
 
 const executablePath = findChromium()
@@ -16,19 +15,7 @@ let browser
 export function useBrowser() {
   before(async () => {
     if (!executablePath) return
-    browser = await chromium.launch({
-      executablePath,
-      headless: true,
-      ignoreDefaultArgs: ['--disable-popup-blocking'],
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        '--no-first-run',
-      ],
-    })
+    browser = await launch(executablePath, [], { ignoreDefaultArgs: ['--disable-popup-blocking'] })
   })
   after(() => browser?.close())
 }

@@ -21,21 +21,33 @@ export function findChromium() {
   return undefined
 }
 
-/** launch starts the browser with a fresh profile, which is removed when the browser is closed. */
-export const launch = (executablePath, more = []) =>
-  chromium.launch({
-    executablePath,
-    headless: true,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--no-first-run',
-      ...more,
-    ],
-  })
+/**
+ * launch starts the browser with a fresh profile, which is removed when the browser is closed. Chromium now and then crashes while
+ * it starts when several do at once on a busy machine, before it has seen any page: it is started anew then, twice at most.
+ */
+export async function launch(executablePath, more = [], options = {}) {
+  for (let left = 2; ; left--) {
+    try {
+      return await chromium.launch({
+        executablePath,
+        headless: true,
+        ...options,
+        args: [
+          '--no-sandbox',
+          '--disable-gpu',
+          '--disable-background-networking',
+          '--disable-component-update',
+          '--disable-sync',
+          '--no-first-run',
+          ...more,
+        ],
+      })
+    } catch (err) {
+      if (left === 0) throw err
+      console.error(`chromium did not start, once more: ${String(err).split('\n')[0]}`)
+    }
+  }
+}
 
 /** skipReason says why tests of the browser are skipped; where everything has to run, they fail instead. */
 export function skipReason(executablePath) {
