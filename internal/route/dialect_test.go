@@ -240,7 +240,7 @@ func TestDialectTemplateFaults(t *testing.T) {
 		{"unknown, near to nothing", brackets, carom.Endpoint{URL: u + "a=[something_else_again]"}, "url: unknown macro [something_else_again]: the dialect's are [click_id], [country], "},
 		{"unknown, pasted", brackets, carom.Endpoint{URL: u + "a=%5Bpayuot%5D"}, "url: unknown macro [payuot]: did you mean [payout]?"},
 		{"unknown, percent signs", percents, carom.Endpoint{URL: u + "a=%payuot%&b=1"}, "url: unknown macro %payuot%: did you mean %payout%?"},
-		{"unknown, like an encoding in front", percents, carom.Endpoint{URL: u + "a=%adress%&b=1"}, "url: unknown macro %adress%"},
+		{"unknown, like an encoding in front", percents, carom.Endpoint{URL: u + "a=%adzone%&b=1"}, "url: unknown macro %adzone%"},
 		{"unknown, like an encoding behind", percents, carom.Endpoint{URL: u + "a=%payuot%20x"}, "url: unknown macro %payuot%"},
 		{"not closed", brackets, carom.Endpoint{URL: u + "a=[click_id&b=1"}, "url: [click_id is not closed: write [click_id]"},
 		{"not closed, percent sign", percents, carom.Endpoint{URL: u + "a=%click_id&b=1"}, "url: %click_id is not closed: write %click_id%"},
