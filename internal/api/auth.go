@@ -145,7 +145,7 @@ func (s *service) identify(ctx huma.Context) (caller, *Problem) {
 		return caller{}, newProblem(http.StatusUnauthorized, "an API key is missing: send the header "+
 			"`Authorization: Bearer KEY`; a key is made on the server's machine with `carom keys create`")
 	}
-	if strings.HasPrefix(token, linkMark) {
+	if strings.HasPrefix(token, LinkPrefix) {
 		l, p := s.readLink(token)
 		if p != nil {
 			return caller{}, p

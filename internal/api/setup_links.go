@@ -17,7 +17,9 @@ import (
 // A link's token is a mark and the base64 of a statement with the MAC over it. The statement is a version, the second in which
 // it ends, an id for the log, and the publisher's name. So nothing of a link is stored, and it holds across restarts.
 const (
-	linkMark    = "cps_"
+	// LinkPrefix begins the token of every link, and of nothing else.
+	LinkPrefix = "cps_"
+
 	linkVersion = 1
 	linkIDBytes = 8
 	linkHead    = 1 + 8 + linkIDBytes
@@ -43,7 +45,7 @@ func (l *link) token(key [32]byte) string {
 	text = append(text, linkVersion)
 	text = binary.BigEndian.AppendUint64(text, uint64(l.expires.Unix()))
 	text = append(append(text, l.number[:]...), l.publisher...)
-	return linkMark + base64.RawURLEncoding.EncodeToString(append(text, linkSum(key, text)...))
+	return LinkPrefix + base64.RawURLEncoding.EncodeToString(append(text, linkSum(key, text)...))
 }
 
 func linkSum(key [32]byte, text []byte) []byte {
@@ -57,7 +59,7 @@ func (s *service) readLink(token string) (*link, *Problem) {
 	if s.Seal == nil {
 		return nil, newProblem(http.StatusUnauthorized, "this server makes no links, so that none counts: ask the operator for a key")
 	}
-	text, err := base64.RawURLEncoding.Strict().DecodeString(token[len(linkMark):])
+	text, err := base64.RawURLEncoding.Strict().DecodeString(token[len(LinkPrefix):])
 	if err != nil || len(text) < linkHead+sha256.Size {
 		return nil, newProblem(http.StatusUnauthorized, "this link is cut off or altered: copy it whole, or ask the operator for a new one")
 	}

@@ -151,8 +151,9 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 		Log: log.With("component", "api"), Done: done,
 	})
 	alerts.status = apiHandler.Status
-	s := &site{cfg: cfg, door: door, views: views, sdk: sdk, api: apiHandler, wellKnown: api.WellKnown(api.Options{Version: version, EgressAddresses: texts(cfg.EgressAddresses)}), registry: registry, store: st, sockets: u.sockets, certs: u.certs,
-		conns: bounds.conns, log: log.With("component", "http")}
+	s := &site{cfg: cfg, door: door, views: views, sdk: sdk, api: apiHandler, registry: registry, store: st, sockets: u.sockets, certs: u.certs,
+		wellKnown: api.WellKnown(api.Options{Version: version, EgressAddresses: texts(cfg.EgressAddresses)}),
+		conns:     bounds.conns, log: log.With("component", "http")}
 	listeners, err := s.listen()
 	if err != nil {
 		return nil, err

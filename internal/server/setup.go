@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"carom"
+	"carom/internal/api"
 )
 
 // texts writes each of a list.
@@ -33,7 +34,7 @@ func (s *site) publishersOnly(h http.Handler) http.Handler {
 		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		token = strings.TrimSpace(token)
 		key, known := s.store.KeyBySum(sha256.Sum256([]byte(token)))
-		if !strings.HasPrefix(token, "cps_") && !(known && key.Scope == carom.ScopePublisher) {
+		if !strings.HasPrefix(token, api.LinkPrefix) && !(known && key.Scope == carom.ScopePublisher) {
 			http.NotFound(w, r) // as if nothing were here, which is what the operator asked for
 			return
 		}
