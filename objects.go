@@ -18,6 +18,10 @@ type Objects struct {
 	Zones      []Zone     // of the network end
 	Creatives  []Creative // likewise
 	Dialects   []Dialect
+
+	// Version counts how often the objects were replaced in the store. Who replaces them hands on the version of those that the new
+	// ones were made from, so that two who do so at the same time do not undo each other's change.
+	Version int64 `json:"-"`
 }
 
 // Publisher owns apps.

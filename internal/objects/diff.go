@@ -89,11 +89,13 @@ func unset() carom.Objects {
 }
 
 // Merge returns want completed by what have knows: a source for which want gives no secret keeps those it has, endpoints keep
-// their numbers, and without prune the objects that want does not name stay, behind the others. have and want are not changed.
+// their numbers, and without prune the objects that want does not name stay, behind the others. It has the version of have. have and
+// want are not changed.
 // A rule that stays may overlap with one of want, and a zone have an id of one: the result is to be compiled again, and given to
 // [CheckZones], before it comes into force.
 func Merge(have, want carom.Objects, prune bool) carom.Objects {
 	out := keepSecrets(have, yieldSDK(have, want, prune))
+	out.Version = have.Version
 	numbers := make(map[string]int, len(have.Endpoints))
 	for i := range have.Endpoints {
 		numbers[have.Endpoints[i].ID()] = have.Endpoints[i].No

@@ -2,13 +2,12 @@ package store
 
 import (
 	"database/sql/driver"
-	"encoding/json"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Accept stores the events of subs that are not copies, with their deliveries and counts, and returns when all of it is
@@ -67,7 +66,7 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 		case sub.Receipt.Conflict:
 			outcome = carom.OutcomeConflict
 		}
-		s.counts.event(ev, outcome, at)
+		s.counts.Event(ev, outcome, at)
 		return nil
 	}
 	o := s.open
@@ -114,9 +113,9 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 	case owed == 0 && ev.Source != carom.SourceCarom:
 		outcome = carom.OutcomeUnmatched
 	}
-	s.counts.event(ev, outcome, at)
+	s.counts.Event(ev, outcome, at)
 	if sub.Uncounted {
-		s.counts.other(ev.App, ev.Source, carom.OutcomeUncounted, at, 1)
+		s.counts.Other(ev.App, ev.Source, carom.OutcomeUncounted, at, 1)
 	}
 	return nil
 }
@@ -145,9 +144,9 @@ func (s *Store) insertEvent(seq uint32, ev *carom.Event, sub *carom.Submission) 
 	}
 	r := &ev.Received
 	return s.st.event.exec(int64(seq), ev.At.UnixMilli(), ev.App, ev.Source, ev.Network, string(ev.Type), string(ev.Value), ev.YMID,
-		ev.ZoneID, ev.SubZoneID, ev.RequestVar, ev.TelegramID, price, ev.ExternalID, fieldsJSON(ev.Fields), int64(ev.Flags), ev.Held,
-		string(ev.Strength), joinTargets(sub), sub.Key.Sum[:], int64(sub.Key.Check), r.Method, r.Path, r.RawQuery,
-		r.ContentType, fieldsJSON(r.Header), blob(r.Body), clientText(r), ev.UserID, also, string(ev.View), decidedJSON(sub.Receipt.Decided), ev.Origin)
+		ev.ZoneID, ev.SubZoneID, ev.RequestVar, ev.TelegramID, price, ev.ExternalID, fieldsValue(ev.Fields), int64(ev.Flags), ev.Held,
+		string(ev.Strength), tables.JoinTargets(sub), sub.Key.Sum[:], int64(sub.Key.Check), r.Method, r.Path, r.RawQuery,
+		r.ContentType, fieldsValue(r.Header), tables.Blob(r.Body), tables.ClientText(r), ev.UserID, also, string(ev.View), tables.DecidedJSON(sub.Receipt.Decided), ev.Origin)
 }
 
 func (s *Store) writeRefused(r *carom.Refused) error {
@@ -156,9 +155,9 @@ func (s *Store) writeRefused(r *carom.Refused) error {
 	r.ID = carom.NewReceivedID(o.life, carom.Ref{Bucket: o.number, Seq: o.refusedSeq})
 	rc := &r.Received
 	at := rc.At.UTC().Truncate(time.Millisecond)
-	s.counts.other(r.App, r.Source, carom.OutcomeRefused+":"+string(r.Reason), at, 1)
+	s.counts.Other(r.App, r.Source, carom.OutcomeRefused+":"+string(r.Reason), at, 1)
 	return s.st.refused.exec(int64(o.refusedSeq), at.UnixMilli(), r.App, r.Source, r.Network, string(r.Reason), r.Detail,
-		rc.Method, rc.Path, rc.RawQuery, rc.ContentType, fieldsJSON(rc.Header), blob(rc.Body), clientText(rc))
+		rc.Method, rc.Path, rc.RawQuery, rc.ContentType, fieldsValue(rc.Header), tables.Blob(rc.Body), tables.ClientText(rc))
 }
 
 func directTargets(targets []carom.Target) int {
@@ -171,57 +170,10 @@ func directTargets(targets []carom.Target) int {
 	return n
 }
 
-// joinTargets is how the endpoints of an event are stored: "3 7:12 -", by their numbers; behind a colon the number of the
-// reward that is owed in place of the event; a dash holds the place of one to which nothing is.
-func joinTargets(sub *carom.Submission) string {
-	targets := sub.Targets
-	if len(targets) == 1 && targets[0].Endpoint < 10 && targets[0].Candidate == 0 {
-		return "0123456789"[targets[0].Endpoint : targets[0].Endpoint+1] // by far the commonest: no allocation
+// fieldsValue is the column of fields.
+func fieldsValue(fields []carom.Field) driver.Value {
+	if text, some := tables.FieldsJSON(fields); some {
+		return text
 	}
-	var b []byte
-	for i, t := range targets {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		if t.Unowed {
-			b = append(b, '-')
-			continue
-		}
-		b = strconv.AppendInt(b, int64(t.Endpoint), 10)
-		if t.Candidate > 0 {
-			_, no, _ := sub.Receipt.Decided[t.Candidate-1].Reward.ID.Number() // made in this commit
-			b = strconv.AppendInt(append(b, ':'), no, 10)
-		}
-	}
-	return string(b)
-}
-
-// fieldsJSON is how fields are stored: [["name","value"], …], or NULL.
-func fieldsJSON(fields []carom.Field) driver.Value {
-	if len(fields) == 0 {
-		return nil
-	}
-	pairs := make([][2]string, len(fields))
-	for i, f := range fields {
-		pairs[i] = [2]string{f.Name, f.Value}
-	}
-	text, err := json.Marshal(pairs)
-	if err != nil {
-		return nil // strings always marshal
-	}
-	return string(text)
-}
-
-func blob(b []byte) driver.Value {
-	if b == nil {
-		return nil
-	}
-	return b
-}
-
-func clientText(r *carom.Received) string {
-	if !r.Client.IsValid() {
-		return ""
-	}
-	return r.Client.String()
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // maxBatch is about how many events share a commit, and maxSubmissions how many one accept may bring at once. A batch of
@@ -33,7 +34,7 @@ type batch struct {
 	controls []*controlOp
 	flush    bool // the gathered counts and samples of unverified ones go with it
 
-	rewards []*rewardRow // that this batch made
+	rewards []*tables.RewardRow // that this batch made
 
 	undo       []undoFirst // keys that this batch claimed, to be given back if it fails
 	undoJoins  []undoJoin
@@ -91,7 +92,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 		if failing && b.flush {
 			// Whoever asks whether we are ready may send nothing until we are: try the disk with a write of our own.
 			s.storedMark, s.unsavedMark = 0, s.opts.markEvery
-		} else if b.empty() && !(b.flush && (s.unverified.waiting() || s.tallies.wait(s.opts.Clock()))) {
+		} else if b.empty() && !(b.flush && (s.unverified.Waiting() || s.tallies.wait(s.opts.Clock()))) {
 			b.flush = false
 			if ending && s.queue.empty() {
 				s.saveMark()
@@ -156,7 +157,7 @@ func (s *Store) commitBatch(b *batch) error {
 	b.undoJoins, b.undoReward = b.undoJoins[:0], s.rewards.newest
 	clear(b.rewards)
 	b.rewards = b.rewards[:0]
-	s.counts.reset()
+	s.counts.Reset()
 	s.tallies.batch.clear()
 	s.newLines = s.newLines[:0]
 	if f := s.tallies.older; f != nil {
@@ -226,7 +227,7 @@ func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
 		return nil, err
 	}
 	if b.flush {
-		if err := s.writeUnverified(now); err != nil {
+		if err := s.unverified.Write(tx{s.w}, s.counts, now); err != nil {
 			return nil, err
 		}
 	}
@@ -236,7 +237,7 @@ func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
 	if err := s.tallies.writeSlice(s.w, s.st, s.opts.foldSlice); err != nil {
 		return nil, err
 	}
-	if err := s.counts.write(s.st); err != nil {
+	if err := s.writeCounts(); err != nil {
 		return nil, err
 	}
 	return controlErrs, s.writeMark(b.undoSeq + 1)
@@ -272,7 +273,7 @@ func (s *Store) rollBackMemory(b *batch) {
 	}
 	s.rewards.newest = b.undoReward
 	s.open.seq, s.open.refusedSeq, s.open.lastAt = b.undoSeq, b.undoRef, b.undoLast
-	s.unverified.giveBack()
+	s.unverified.GiveBack()
 }
 
 // applyMemory takes up what the committed batch changed.
@@ -293,14 +294,14 @@ func (s *Store) applyMemory(b *batch) {
 		}
 	}
 	for _, r := range b.rewards {
-		r.addSearch(s.rewards.open.keys, uint32(r.no-s.rewards.open.first+1))
+		addSearch(s.rewards.open.keys, r, uint32(r.No-s.rewards.open.first+1))
 	}
 	s.searchMu.Unlock()
 	for _, op := range b.results {
 		s.settle(op)
 	}
 	if b.flush {
-		s.unverified.written()
+		s.unverified.Written()
 		b.flush = false
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 func sortedBy[K comparable, V any](m map[K]V, compare func(x, y K) int) []K {
@@ -45,14 +46,14 @@ func (s *Store) decide(b *batch, sub *carom.Submission, ref carom.Ref) error {
 		if d.State != carom.RewardDeclined {
 			r := s.earnedBy(sub, ref, view)
 			r.Rule, r.User, r.Currency, r.Amount = name, facts.User, c.Currency, d.Amount
-			r.State, r.Until, r.additional = d.State, d.Until, c.Additional
+			r.State, r.Until, r.Additional = d.State, d.Until, c.Additional
 			s.raise(c, &d, r)
 			if err := s.makeReward(b, r); err != nil {
 				return err
 			}
 			made.Reward = &r.Reward
 		}
-		s.counts.reward(sub.Event, &made)
+		s.counts.Reward(sub.Event, &made)
 		sub.Receipt.Decided = append(sub.Receipt.Decided, made)
 	}
 	for i := range sub.Targets {
@@ -73,26 +74,26 @@ func splitRule(id string) (app, name string) {
 }
 
 // earnedBy begins the row of a reward that the event at ref earns.
-func (s *Store) earnedBy(sub *carom.Submission, ref carom.Ref, view [16]byte) *rewardRow {
+func (s *Store) earnedBy(sub *carom.Submission, ref carom.Ref, view [16]byte) *tables.RewardRow {
 	ev := sub.Event
-	return &rewardRow{life: s.open.life, event: ref, view: view, tx: sub.Transaction, Reward: carom.Reward{
+	return &tables.RewardRow{Life: s.open.life, Ref: ref, View: view, Tx: sub.Transaction, Reward: carom.Reward{
 		At: ev.At, Changed: ev.At, App: ev.App, Event: ev.ID, Source: ev.Source, Network: ev.Network, View: ev.View, YMID: ev.YMID,
 		ZoneID: ev.ZoneID, RequestVar: ev.RequestVar, Transaction: ev.ExternalID,
 	}}
 }
 
 // makeReward gives a reward its number, claims its sums, stores it and credits it unless it is held.
-func (s *Store) makeReward(b *batch, r *rewardRow) error {
+func (s *Store) makeReward(b *batch, r *tables.RewardRow) error {
 	o := s.rewards.open
 	s.rewards.newest++
-	r.no = s.rewards.newest
-	r.ID = carom.NewRewardID(r.life, r.no)
-	for _, sum := range r.claims() {
-		old, had := o.keys.firsts.put(sum, r.first(uint32(r.no-o.first+1)))
+	r.No = s.rewards.newest
+	r.ID = carom.NewRewardID(r.Life, r.No)
+	for _, sum := range r.Claims() {
+		old, had := o.keys.firsts.put(sum, rewardFirst(r, uint32(r.No-o.first+1)))
 		b.undo = append(b.undo, undoFirst{&o.keys.firsts, sum, old, had})
 	}
 	b.rewards = append(b.rewards, r)
-	if err := s.st.reward.exec(r.values()...); err != nil {
+	if err := s.st.reward.exec(r.Values(placeOf)...); err != nil {
 		return err
 	}
 	if r.State != carom.RewardGranted {
@@ -102,14 +103,14 @@ func (s *Store) makeReward(b *batch, r *rewardRow) error {
 }
 
 // addLine appends a line to the ledger and to the balance that it changes.
-func (s *Store) addLine(r *rewardRow, n int, amount carom.Nanos, at time.Time, event carom.EventID, why string, late bool) error {
+func (s *Store) addLine(r *tables.RewardRow, n int, amount carom.Nanos, at time.Time, event carom.EventID, why string, late bool) error {
 	a, amountSum := account{r.App, r.User, r.Currency}, sumOfAmount(amount, at)
 	if !late {
 		s.tallies.batch.balances[a] = s.tallies.batch.balances[a].plus(amountSum)
 	} else if err := s.st.putBalance(a, amountSum); err != nil { // rare, and not to be found among the newest rewards
 		return err
 	}
-	s.newLines = append(s.newLines, r.no, int64(n), at.UnixMilli(), r.App, r.User, r.Currency, int64(amount), string(event), why, truth(late))
+	s.newLines = append(s.newLines, r.No, int64(n), at.UnixMilli(), r.App, r.User, r.Currency, int64(amount), string(event), why, tables.Truth(late))
 	return nil
 }
 
@@ -177,12 +178,9 @@ func (s *Store) reversed(sum [16]byte) (bool, error) {
 	if sum == ([16]byte{}) || !s.rewards.reversals {
 		return false, nil
 	}
-	_, _, ok, err := s.rewardOf(reversedSum(sum))
+	_, _, ok, err := s.rewardOf(tables.ReversedSum(sum))
 	return ok, err
 }
-
-// reversedSum is what stands among the keys of rewards for a view or transaction that was taken back.
-func reversedSum(sum [16]byte) [16]byte { return carom.SumOf("reversed", string(sum[:])) }
 
 // earned says what a view or a transaction has earned before.
 func (s *Store) earned(sum [16]byte, c *carom.Candidate) (e carom.Earned, err error) {
@@ -202,27 +200,29 @@ func (s *Store) earned(sum [16]byte, c *carom.Candidate) (e carom.Earned, err er
 			e.ByRule, e.ByOther = true, false
 		}
 	}
-	_, _, e2, err := s.rewardOf(ownSum(sum, c.Rule))
+	_, _, e2, err := s.rewardOf(tables.OwnSum(sum, c.Rule))
 	e.ByRule = e.ByRule || e2
 	return e, err
 }
 
 // raise counts a reward under its candidate's caps, and for its cooldown, and notes in it what it counted for.
-func (s *Store) raise(c *carom.Candidate, d *carom.Decision, r *rewardRow) {
+func (s *Store) raise(c *carom.Candidate, d *carom.Decision, r *tables.RewardRow) {
 	t := &s.tallies.batch
+	var text counted
 	for i := range c.Caps {
 		limit := &c.Caps[i]
 		if slices.ContainsFunc(d.Raise, func(a carom.CapAt) bool { return a.Scope == limit.Scope }) {
 			key := c.Counter(i, r.User)
 			t.counters[key] = t.counters[key].Raised(limit, d.Amount)
-			r.counted.counter(key, limit.Amount.Set)
+			text.counter(key, limit.Amount.Set)
 		}
 	}
 	if c.Cooldown > 0 {
 		key := lastOf(c, r.User)
 		t.lasts[key] = c.At
-		r.counted.last(key.rule, c.At)
+		text.last(key.rule, c.At)
 	}
+	r.Counted = string(text)
 }
 
 // lastOf is what the last grant of a candidate's rule to a user is kept under.
@@ -234,10 +234,10 @@ func lastOf(c *carom.Candidate, user string) lastKey {
 }
 
 // rewardAt reads a reward as the open transaction sees it.
-func (s *Store) rewardAt(no int64) (*rewardRow, error) {
-	var r *rewardRow
+func (s *Store) rewardAt(no int64) (*tables.RewardRow, error) {
+	var r *tables.RewardRow
 	if err := s.st.getReward.query(func(v []driver.Value) error {
-		r = readReward(v)
+		r = tables.ReadReward(v, refOf)
 		return nil
 	}, no); err != nil {
 		return nil, err
@@ -295,9 +295,9 @@ func (s *Store) change(b *batch, sub *carom.Submission, ref carom.Ref) error {
 // event that was overtaken, nor by a rule that pays beside the others.
 func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 	sum := sub.Change.Reverse
-	found := map[int64]*rewardRow{}
+	found := map[int64]*tables.RewardRow{}
 	for _, r := range b.rewards { // whose search keys are not in memory yet
-		found[r.no] = r
+		found[r.No] = r
 	}
 	for _, kind := range []int{searchRewardView, searchRewardTx} {
 		numbers, err := s.findRewards(kind, string(sum[:]), int64(1)<<62, maxOfOneSum)
@@ -315,7 +315,7 @@ func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 		}
 	}
 	for _, no := range sortedBy(found, cmp.Compare[int64]) {
-		if r := found[no]; r.view == sum || r.tx == sum {
+		if r := found[no]; r.View == sum || r.Tx == sum {
 			current, err := s.rewardAt(no)
 			if err != nil {
 				return err
@@ -329,7 +329,7 @@ func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 	if err != nil || had {
 		return err
 	}
-	key, o := reversedSum(sum), s.rewards.open
+	key, o := tables.ReversedSum(sum), s.rewards.open
 	old, was := o.keys.firsts.put(key, first{})
 	b.undo = append(b.undo, undoFirst{&o.keys.firsts, key, old, was})
 	s.rewards.reversals = true
@@ -340,7 +340,7 @@ func (s *Store) reverse(b *batch, sub *carom.Submission) error {
 const maxOfOneSum = 1000
 
 // advance moves a reward on: a hold ends, or what it was is taken back. What has come to its end stays as it is.
-func (s *Store) advance(sub *carom.Submission, r *rewardRow, mature bool) error {
+func (s *Store) advance(sub *carom.Submission, r *tables.RewardRow, mature bool) error {
 	ev, why := sub.Event, sub.Change.Why
 	switch {
 	case mature && r.State == carom.RewardHeld:
@@ -359,7 +359,7 @@ func (s *Store) advance(sub *carom.Submission, r *rewardRow, mature bool) error 
 		return nil
 	}
 	r.Until, r.Changed, r.Why = time.Time{}, ev.At, why
-	if err := s.st.changeReward.exec(string(r.State), r.Changed.UnixMilli(), r.Why, r.no); err != nil {
+	if err := s.st.changeReward.exec(string(r.State), r.Changed.UnixMilli(), r.Why, r.No); err != nil {
 		return err
 	}
 	s.owe(sub, r)
@@ -367,10 +367,10 @@ func (s *Store) advance(sub *carom.Submission, r *rewardRow, mature bool) error 
 }
 
 // owe notes in the receipt what became of a reward, and adds the endpoints that are to hear of it.
-func (s *Store) owe(sub *carom.Submission, r *rewardRow) {
+func (s *Store) owe(sub *carom.Submission, r *tables.RewardRow) {
 	made := carom.Decided{Rule: r.Rule, State: r.State, Reward: &r.Reward}
 	sub.Receipt.Decided = append(sub.Receipt.Decided, made)
-	s.counts.reward(sub.Event, &made)
+	s.counts.Reward(sub.Event, &made)
 	if sub.RewardTargets == nil || r.State == carom.RewardCanceled {
 		return // nobody was told of it before
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Bounds of one page of an endpoint's deliveries. Nothing indexes events by their endpoints, so what is rare is looked for over
@@ -22,7 +23,7 @@ const (
 // Of f, App (to which the endpoint belongs), Before and Limit count; an empty state lets all through. A page may be shorter than
 // the limit, even empty, and yet have a next: there to go on. It returns carom.ErrInvalid when the cursor is not an event id.
 func (s *Store) Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error) {
-	p := deliveryPage{s: s, endpoint: endpoint, state: state, app: f.App, limit: pageSize(f.Limit), scan: deliveryScan, stories: deliveryStories,
+	p := deliveryPage{s: s, endpoint: endpoint, state: state, app: f.App, limit: tables.PageSize(f.Limit), scan: deliveryScan, stories: deliveryStories,
 		chunk: deliveryChunk}
 	before := carom.Ref{Bucket: math.MaxUint32}
 	if f.Before != "" {
@@ -32,7 +33,7 @@ func (s *Store) Deliveries(ctx context.Context, endpoint int, state carom.Delive
 		}
 		before = ref
 	}
-	names, err := s.endpointNames(ctx)
+	names, err := s.EndpointNames(ctx)
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
 	}
@@ -174,25 +175,25 @@ func (p *deliveryPage) take(ctx context.Context, ref carom.Ref) error {
 	if err != nil {
 		return err
 	}
-	targets, err := parseTargets(endpoints)
+	targets, err := tables.ParseTargets(endpoints)
 	if err != nil {
 		return fmt.Errorf("event %s: %w", ev.ID, err)
 	}
 	story := &carom.Story{Event: ev}
 	for ordinal, t := range targets {
-		if t.endpoint != p.endpoint {
+		if t.Endpoint != p.endpoint {
 			continue
 		}
 		p.stories--
-		d, err := p.s.deliveryStory(ctx, ref, t.endpoint, ordinal)
+		d, err := p.s.deliveryStory(ctx, ref, t.Endpoint, ordinal)
 		if err != nil {
 			return fmt.Errorf("event %s: %w", ev.ID, err)
 		}
 		if p.state != "" && d.State != p.state {
 			continue
 		}
-		if d.Endpoint = p.name; t.reward != 0 {
-			if r, err := rewardByNumber(ctx, p.s.r, t.reward); err == nil {
+		if d.Endpoint = p.name; t.Reward != 0 {
+			if r, err := p.s.RewardByNumber(ctx, p.s.r, t.Reward); err == nil {
 				d.Reward = r.ID
 			}
 		}

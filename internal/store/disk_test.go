@@ -119,7 +119,7 @@ func TestFullDiskTakesNothingAndLosesNothing(t *testing.T) {
 	}
 	// Once a second the counts go with a commit; this one fails.
 	r.run(t, s, func() {
-		if err := errors.Join(s.st.begin.exec(), s.writeUnverified(noon), s.st.rollback.exec()); err != nil {
+		if err := errors.Join(s.st.begin.exec(), s.unverified.Write(tx{s.w}, s.counts, noon), s.st.rollback.exec()); err != nil {
 			t.Errorf("write what is unverified: %v", err)
 		}
 		s.rollBackMemory(&batch{undoSeq: s.open.seq, undoRef: s.open.refusedSeq, undoLast: s.open.lastAt})

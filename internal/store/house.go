@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // When the write-ahead log is carried over into the database. Done by the committing connection itself, checkpoints set
@@ -125,9 +126,6 @@ func (s *Store) keepHouse(ctx context.Context) {
 	}
 }
 
-// pruneSlice is how many rows one transaction of the committer deletes: about 2 ms, so that accepts hardly notice.
-const pruneSlice = 1000
-
 // Prune drops closed buckets whose newest event is older than the retention, in slices, and with them their attempts; then
 // counts, samples and indexes that nothing needs any more. [Store.Run] calls it every minute.
 func (s *Store) Prune(ctx context.Context) error {
@@ -151,21 +149,11 @@ func (s *Store) Prune(ctx context.Context) error {
 	if err := s.tidyRewards(ctx, now); err != nil {
 		return fmt.Errorf("views and counters: %w", err)
 	}
-	if err := s.pruneShadow(ctx, now); err != nil {
+	counts := now.Add(-s.opts.CountRetention)
+	if err := s.PruneShadow(ctx, now, counts); err != nil {
 		return fmt.Errorf("shadow: %w", err)
 	}
-	return s.control(ctx, func(w *writer) error {
-		minute := now.Add(-s.opts.CountRetention).Unix() / 60
-		for _, table := range []string{"counts", "delivery_counts"} {
-			if err := w.exec(`DELETE FROM `+table+` WHERE minute < ?`, minute); err != nil {
-				return err
-			}
-		}
-		if err := w.exec(`DELETE FROM quarter_counts WHERE quarter < ?`, minute/carom.QuarterMinutes); err != nil {
-			return err
-		}
-		return w.exec(`DELETE FROM unverified WHERE at < ?`, now.Add(-s.opts.UnverifiedRetention).UnixMilli())
-	})
+	return s.PruneCounts(ctx, counts, now.Add(-s.opts.UnverifiedRetention))
 }
 
 // dropBucket ends the deliveries of the bucket's events that still wait, deletes its rows slice by slice, then its tables.
@@ -181,7 +169,7 @@ func (s *Store) dropBucket(ctx context.Context, number uint32) error {
 		for left := int64(1); left > 0; {
 			if err := s.control(ctx, func(w *writer) (err error) {
 				if err := w.exec(fmt.Sprintf(`DELETE FROM %[1]s_%[2]d WHERE %[3]s IN (SELECT %[3]s FROM %[1]s_%[2]d ORDER BY %[3]s LIMIT %[4]d)`,
-					t.table, number, t.key, pruneSlice)); err != nil {
+					t.table, number, t.key, tables.PruneSlice)); err != nil {
 					return err
 				}
 				left, err = w.int64(fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM %s_%d LIMIT 1)`, t.table, number))
@@ -246,7 +234,7 @@ func (s *Store) expireDue(ctx context.Context, number uint32) error {
 					func(v []driver.Value) error {
 						keys = append(keys, claimKey{uint64(v[0].(int64)), int(v[1].(int64))})
 						return nil
-					}, int64(b.Endpoint), int64(from), int64(to), int64(pruneSlice)); err != nil {
+					}, int64(b.Endpoint), int64(from), int64(to), int64(tables.PruneSlice)); err != nil {
 					return err
 				}
 				for _, k := range keys {
@@ -257,7 +245,7 @@ func (s *Store) expireDue(ctx context.Context, number uint32) error {
 						return err
 					}
 				}
-				more = len(keys) == pruneSlice
+				more = len(keys) == tables.PruneSlice
 				if more {
 					from = keys[len(keys)-1].event + 1
 				}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 func refused(app, source string, at time.Time) *carom.Refused {
@@ -93,23 +94,23 @@ func TestUnverifiedSampleIsBoundedAndCountsAreExact(t *testing.T) {
 	}
 	s, _ := open(t, dir, Options{Clock: newClock().now})
 	list, err := s.UnverifiedSample(t.Context(), "app", "monetag", 1000)
-	if err != nil || len(list) != sampleSlots {
-		t.Fatalf("the sample of app/monetag holds %d, %v, want %d", len(list), err, sampleSlots)
+	if err != nil || len(list) != tables.SampleSlots {
+		t.Fatalf("the sample of app/monetag holds %d, %v, want %d", len(list), err, tables.SampleSlots)
 	}
 	for i, v := range list {
-		if v.App != "app" || v.Source != "monetag" || v.Reason != carom.ReasonWrongSecret || len(v.Received.RawQuery) != sampleBytes || len(v.Received.Body) != sampleBytes {
+		if v.App != "app" || v.Source != "monetag" || v.Reason != carom.ReasonWrongSecret || len(v.Received.RawQuery) != tables.SampleBytes || len(v.Received.Body) != tables.SampleBytes {
 			t.Fatalf("sample %d = %s/%s, %s, %d bytes of query, %d of body", i, v.App, v.Source, v.Reason, len(v.Received.RawQuery), len(v.Received.Body))
 		}
 		if i > 0 && v.Received.At.After(list[i-1].Received.At) {
 			t.Errorf("sample %d is newer than the one before it", i)
 		}
 	}
-	if oldest := list[len(list)-1].Received.At; oldest.Before(noon.Add((rounds - sampleSlots/samplesPerFlush) * flood * time.Second)) {
+	if oldest := list[len(list)-1].Received.At; oldest.Before(noon.Add((rounds - tables.SampleSlots/tables.SamplesPerFlush) * flood * time.Second)) {
 		t.Errorf("the oldest of the sample is of %s: newer ones should have replaced it", oldest)
 	}
 	unknown, err := s.UnverifiedSample(t.Context(), "", "", 1000)
-	if err != nil || len(unknown) != sampleSlots+rounds {
-		t.Errorf("the whole sample holds %d, %v, want %d", len(unknown), err, sampleSlots+rounds)
+	if err != nil || len(unknown) != tables.SampleSlots+rounds {
+		t.Errorf("the whole sample holds %d, %v, want %d", len(unknown), err, tables.SampleSlots+rounds)
 	}
 	got := outcomes(t, s)
 	want := map[string]int64{"unverified:wrong_secret": rounds * flood, "unverified:unknown_app": rounds}
@@ -123,7 +124,7 @@ func TestUnverifiedDoNotGoWithEveryCommit(t *testing.T) {
 	s, _ := open(t, t.TempDir(), Options{Clock: newClock().now})
 	const commits = 200
 	for i := range commits {
-		for range samplesPerFlush {
+		for range tables.SamplesPerFlush {
 			s.Unverified(carom.Unverified{App: "app", Source: "monetag", Reason: carom.ReasonWrongSecret, Received: carom.Received{At: noon}})
 		}
 		accept(t, s, submission(fmt.Sprint(i), noon))
@@ -132,7 +133,7 @@ func TestUnverifiedDoNotGoWithEveryCommit(t *testing.T) {
 	if err := s.r.QueryRow(`SELECT count(*) FROM unverified`).Scan(&rows); err != nil {
 		t.Fatal(err)
 	}
-	if rows >= sampleSlots {
+	if rows >= tables.SampleSlots {
 		t.Errorf("%d commits wrote %d samples or more", commits, rows)
 	}
 }
@@ -270,23 +271,23 @@ func TestRequestVarsBeyondTheBoundCountTogether(t *testing.T) {
 		}
 		return got
 	}
-	put("1", maxRequestVars-10, "a")
+	put("1", tables.MaxRequestVars-10, "a")
 	put("2", 5, "a")
 	stop()
 	s, _ = open(t, dir, opts) // a restart does not open the bound again
 	put("1", 30, "b")
 	put("1", 30, "a")
 	got := labels("1", noon)
-	if len(got) != maxRequestVars+1 || got[otherLabel] != 20 || got["a7"] != 2 {
-		t.Errorf("zone 1: %d labels, %d of others, %d of a7, want %d, 20 and 2", len(got), got[otherLabel], got["a7"], maxRequestVars+1)
+	if len(got) != tables.MaxRequestVars+1 || got[tables.OtherLabel] != 20 || got["a7"] != 2 {
+		t.Errorf("zone 1: %d labels, %d of others, %d of a7, want %d, 20 and 2", len(got), got[tables.OtherLabel], got["a7"], tables.MaxRequestVars+1)
 	}
 	if got := labels("2", noon); len(got) != 5 {
 		t.Errorf("zone 2: %d labels, want 5 of its own", len(got))
 	}
 	c.advance(24 * time.Hour)
 	put("1", 30, "c")
-	if got := labels("1", c.now()); len(got) != 30 || got[otherLabel] != 0 {
-		t.Errorf("the next day: %d labels, %d of others, want 30 new ones", len(got), got[otherLabel])
+	if got := labels("1", c.now()); len(got) != 30 || got[tables.OtherLabel] != 0 {
+		t.Errorf("the next day: %d labels, %d of others, want 30 new ones", len(got), got[tables.OtherLabel])
 	}
 }
 

@@ -4,59 +4,19 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
-
-// scanReward reads a row of rewardColumns through database/sql.
-func scanReward(scan func(...any) error) (*rewardRow, error) {
-	var v [rewardWidth]any
-	var to [rewardWidth]any
-	for i := range v {
-		to[i] = &v[i]
-	}
-	if err := scan(to[:]...); err != nil {
-		return nil, translate(err)
-	}
-	values := make([]driver.Value, len(v))
-	for i := range v {
-		values[i] = v[i]
-	}
-	return readReward(values), nil
-}
-
-func rewardByNumber(ctx context.Context, db *sql.DB, no int64) (*rewardRow, error) {
-	return scanReward(db.QueryRowContext(ctx, selectReward, no).Scan)
-}
-
-// Reward returns a reward with its lines, oldest first. It returns carom.ErrNotFound when there is none, carom.ErrInvalid
-// when id is not a reward id.
-func (s *Store) Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error) {
-	_, no, err := id.Number()
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := rewardByNumber(ctx, s.r, no)
-	if err == nil && r.ID != id {
-		err = fmt.Errorf("it is of another data folder: %w", carom.ErrNotFound)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("reward %s: %w", id, err)
-	}
-	lines, err := s.lines(ctx, `WHERE l.reward = ? ORDER BY n`, no)
-	return &r.Reward, lines, err
-}
 
 // Rewards returns the rewards that f selects, newest first.
 func (s *Store) Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Reward, error) {
-	f.Limit = pageSize(f.Limit)
+	f.Limit = tables.PageSize(f.Limit)
 	before := int64(math.MaxInt64)
 	if f.Before != "" {
 		var err error
@@ -98,7 +58,7 @@ func (s *Store) Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Rew
 				inArgs = append(inArgs, no)
 			}
 		}
-		list, err := s.queryRewards(ctx, strings.Join(in, " AND ")+` ORDER BY no DESC LIMIT ?`, append(inArgs, f.Limit-len(out))...)
+		list, err := s.QueryRewards(ctx, strings.Join(in, " AND ")+` ORDER BY no DESC LIMIT ?`, append(inArgs, f.Limit-len(out))...)
 		if err != nil {
 			return nil, err
 		}
@@ -111,35 +71,12 @@ func (s *Store) Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Rew
 	return out, nil
 }
 
-// queryRewards reads the rewards that the end of a query selects, in its order.
-func (s *Store) queryRewards(ctx context.Context, selects string, args ...any) ([]*carom.Reward, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT `+rewardColumns+` FROM rewards WHERE `+selects, args...)
-	if err != nil {
-		return nil, translate(err)
-	}
-	defer rows.Close()
-	var out []*carom.Reward
-	for rows.Next() {
-		r, err := scanReward(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, &r.Reward)
-	}
-	return out, translate(rows.Err())
-}
-
-// HeldDue returns up to limit held rewards whose hold ends by now, the earliest first.
-func (s *Store) HeldDue(ctx context.Context, now time.Time, limit int) ([]*carom.Reward, error) {
-	return s.queryRewards(ctx, `state = 'held' AND until <= ? ORDER BY until LIMIT ?`, now.UnixMilli(), limit)
-}
-
 // Ledger returns the lines of a user's account, newest first.
 func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.LedgerLine, error) {
 	if f.App == "" || f.User == "" {
 		return nil, fmt.Errorf("ledger: %w", carom.Invalid("user", "name the app and the user whose lines to list"))
 	}
-	limit := pageSize(f.Limit)
+	limit := tables.PageSize(f.Limit)
 	// Lines that were written with their reward lie in the order of rewards, which is that of time; the others have an index.
 	var lines []carom.LedgerLine
 	const step = 200
@@ -156,7 +93,7 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 		for _, no := range numbers {
 			args = append(args, no)
 		}
-		list, err := s.lines(ctx, `WHERE l.app = ?1 AND l.user = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 0 AND l.reward IN (`+
+		list, err := s.Lines(ctx, `l.app = ?1 AND l."user" = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 0 AND l.reward IN (`+
 			strings.TrimSuffix(strings.Repeat("?,", len(numbers)), ",")+`) ORDER BY l.reward DESC`, args...)
 		if err != nil {
 			return nil, err
@@ -165,7 +102,7 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 			break
 		}
 	}
-	late, err := s.lines(ctx, `WHERE l.app = ?1 AND l.user = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 1 ORDER BY l.at DESC LIMIT ?4`,
+	late, err := s.Lines(ctx, `l.app = ?1 AND l."user" = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 1 ORDER BY l.at DESC LIMIT ?4`,
 		f.App, f.User, f.Currency, limit)
 	if err != nil {
 		return nil, err
@@ -177,26 +114,6 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 	return lines[:min(len(lines), limit)], nil
 }
 
-func (s *Store) lines(ctx context.Context, where string, args ...any) ([]carom.LedgerLine, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT l.reward, r.life, l.n, l.at, l.app, l.user, l.currency, l.amount, l.event, l.why
-		FROM ledger l JOIN rewards r ON r.no = l.reward `+where, args...)
-	if err != nil {
-		return nil, translate(err)
-	}
-	defer rows.Close()
-	var out []carom.LedgerLine
-	for rows.Next() {
-		var l carom.LedgerLine
-		var no, life, at int64
-		if err := rows.Scan(&no, &life, &l.N, &at, &l.App, &l.User, &l.Currency, &l.Amount, &l.Event, &l.Why); err != nil {
-			return nil, translate(err)
-		}
-		l.Reward, l.At = carom.NewRewardID(carom.Incarnation(life), no), time.UnixMilli(at).UTC()
-		out = append(out, l)
-	}
-	return out, translate(rows.Err())
-}
-
 // Balances returns what a user has, by currency.
 func (s *Store) Balances(ctx context.Context, app, user string) ([]carom.Balance, error) {
 	sums, err := s.balanceSums(ctx, app, user)
@@ -206,7 +123,7 @@ func (s *Store) Balances(ctx context.Context, app, user string) ([]carom.Balance
 	out := []carom.Balance{}
 	for _, currency := range sortedBy(sums, cmp.Compare[string]) {
 		n := sums[currency]
-		out = append(out, carom.Balance{App: app, User: user, Currency: currency, Amount: amountText(n.units, n.nanos), Changed: time.UnixMilli(n.at).UTC()})
+		out = append(out, carom.Balance{App: app, User: user, Currency: currency, Amount: tables.AmountText(n.units, n.nanos), Changed: time.UnixMilli(n.at).UTC()})
 	}
 	return out, nil
 }
@@ -235,23 +152,6 @@ func (s *Store) balanceSums(ctx context.Context, app, user string) (map[string]s
 		}
 	}
 	return sums, translate(rows.Err())
-}
-
-// amountText writes units + nanos/10^9 exactly. Credits and debits carry differently, so that the parts may have unlike signs.
-func amountText(units, nanos int64) string {
-	const unit = 1_000_000_000
-	units, nanos = units+nanos/unit, nanos%unit
-	switch {
-	case units > 0 && nanos < 0:
-		units, nanos = units-1, nanos+unit
-	case units < 0 && nanos > 0:
-		units, nanos = units+1, nanos-unit
-	}
-	if units == 0 {
-		return carom.Nanos(nanos).String()
-	}
-	frac := carom.Nanos(max(nanos, -nanos)).String()
-	return strconv.FormatInt(units, 10) + frac[1:] // behind its zero
 }
 
 // maxFaults is how many faults a check of the ledger lists.

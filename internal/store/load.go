@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // load reads what the committer keeps in memory and recovers what a crash left behind.
@@ -29,7 +30,7 @@ func (s *Store) load() error {
 		return err
 	}
 	s.removeStrays()
-	if err := s.loadViews(); err != nil {
+	if err := s.LoadViews(tx{s.w}); err != nil {
 		return err
 	}
 	if err := s.prepareStatements(); err != nil {
@@ -38,10 +39,10 @@ func (s *Store) load() error {
 	if err := s.loadTallies(now); err != nil {
 		return err
 	}
-	if err := s.counts.labels.load(s.w, now); err != nil {
+	if err := s.LoadLabels(context.Background(), s.counts); err != nil {
 		return err
 	}
-	if err := s.loadKeys(); err != nil {
+	if err := s.LoadKeys(context.Background()); err != nil {
 		return err
 	}
 	objects, err := s.Objects(context.Background())
@@ -261,7 +262,7 @@ func (s *Store) recover(now time.Time) error {
 		if err := s.endInterrupted(now); err != nil {
 			return err
 		}
-		if err := s.counts.write(s.st); err != nil {
+		if err := s.writeCounts(); err != nil {
 			return err
 		}
 		s.unsavedMark = s.opts.markEvery
@@ -296,18 +297,18 @@ func (s *Store) recoverBucket(number, from uint32, now time.Time) error {
 	}
 	return s.w.query(fmt.Sprintf(`SELECT seq, at, endpoints FROM events_%d WHERE seq >= ? AND endpoints <> '' ORDER BY seq`, number), func(v []driver.Value) error {
 		seq, at := v[0].(int64), v[1].(int64)
-		targets, err := parseTargets(v[2].(string))
+		targets, err := tables.ParseTargets(v[2].(string))
 		if err != nil {
 			return fmt.Errorf("event %d of bucket %d: %w", seq, number, err)
 		}
 		for ordinal, t := range targets {
 			key := seq<<10 | int64(ordinal)
-			if t.endpoint < 0 || outcomes[key].ended || due[key] {
+			if t.Endpoint < 0 || outcomes[key].ended || due[key] {
 				continue
 			}
 			s.recovered.Pending++
 			event := carom.Ref{Bucket: number, Seq: uint32(seq)}.Uint64()
-			if err := s.st.putDue.exec(int64(t.endpoint), int64(event), int64(ordinal), now.UnixMilli(), now.UnixMilli(), at,
+			if err := s.st.putDue.exec(int64(t.Endpoint), int64(event), int64(ordinal), now.UnixMilli(), now.UnixMilli(), at,
 				int64(outcomes[key].attempt), int64(outcomes[key].attempt), int64(0)); err != nil {
 				return err
 			}

@@ -64,6 +64,7 @@ func TestObjectsComeBackAsTheyWere(t *testing.T) {
 	}
 	want.Endpoints = append([]carom.Endpoint(nil), given...)
 	want.Endpoints[0].No, want.Endpoints[1].No = 1, 2
+	want.Version = 1
 	// Masked compares as what it is, but prints as stars.
 	if diff := cmp.Diff(want, got, prefixes); diff != "" {
 		t.Errorf("SetObjects (-want +got):\n%s", diff)
@@ -89,9 +90,10 @@ func TestObjectsComeBackAsTheyWere(t *testing.T) {
 func TestEndpointNumbersAreNeverReused(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := open(t, dir, Options{})
+	version := int64(0)
 	set := func(names ...string) map[string]int {
 		t.Helper()
-		var o carom.Objects
+		o := carom.Objects{Version: version}
 		for _, name := range names {
 			o.Endpoints = append(o.Endpoints, carom.Endpoint{App: "app", Name: name, No: 77}) // a given number means nothing
 		}
@@ -99,6 +101,7 @@ func TestEndpointNumbersAreNeverReused(t *testing.T) {
 		if err != nil {
 			t.Fatalf("SetObjects: %v", err)
 		}
+		version = o.Version
 		numbers := map[string]int{}
 		for _, e := range o.Endpoints {
 			numbers[e.Name] = e.No
@@ -121,7 +124,7 @@ func TestEndpointNumbersAreNeverReused(t *testing.T) {
 	want(set("a", "c"), map[string]int{"a": 6, "c": 7})
 
 	// Two of one name are refused as a whole, and use up nothing that is seen.
-	_, err := s.SetObjects(t.Context(), carom.Objects{Endpoints: []carom.Endpoint{{App: "app", Name: "x"}, {App: "app", Name: "x"}}})
+	_, err := s.SetObjects(t.Context(), carom.Objects{Version: version, Endpoints: []carom.Endpoint{{App: "app", Name: "x"}, {App: "app", Name: "x"}}})
 	if !errors.Is(err, carom.ErrConflict) {
 		t.Errorf("SetObjects with one name twice: %v, want carom.ErrConflict", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Record stores the outcome of an attempt in the committer's next transaction and does not wait for it. With State Pending
@@ -70,7 +71,7 @@ func (s *Store) writeResult(op *resultOp, now time.Time) error {
 		if a == nil || a.State == carom.Pending {
 			return s.expire(d.Endpoint, claimKey{op.ref.Uint64(), d.Ordinal}, now)
 		}
-		s.counts.delivery(d.Endpoint, string(a.State), now) // it has ended, though its story is gone
+		s.counts.Delivery(d.Endpoint, string(a.State), now) // it has ended, though its story is gone
 		return s.st.deleteDue.exec(int64(d.Endpoint), int64(op.ref.Uint64()), int64(d.Ordinal))
 	}
 	if a == nil {
@@ -88,14 +89,14 @@ func (s *Store) writeResult(op *resultOp, now time.Time) error {
 		due = a.Due.UnixMilli()
 	}
 	if err := st.exec(outcomeID(op.ref.Seq, d.Ordinal, a.Number), int64(d.Endpoint), a.At.UnixMilli(), a.Took.Microseconds(), string(a.State),
-		due, a.Reason, int64(a.Flags), a.Method, a.URL, a.Sent, int64(a.Status), blob([]byte(a.Answer))); err != nil {
+		due, a.Reason, int64(a.Flags), a.Method, a.URL, a.Sent, int64(a.Status), tables.Blob([]byte(a.Answer))); err != nil {
 		return err
 	}
 	if a.State == carom.Pending {
-		s.counts.delivery(d.Endpoint, outcomeRetry, now)
+		s.counts.Delivery(d.Endpoint, outcomeRetry, now)
 		return s.putDue(op, a.Due, now, a.Number, d.Step, 0)
 	}
-	s.counts.delivery(d.Endpoint, string(a.State), now)
+	s.counts.Delivery(d.Endpoint, string(a.State), now)
 	if d.Ticket != 0 {
 		return nil // it never had a row
 	}
@@ -106,7 +107,7 @@ func (s *Store) writeResult(op *resultOp, now time.Time) error {
 func (s *Store) expire(endpoint int, k claimKey, now time.Time) error {
 	n, err := s.st.deleteDue.execCount(int64(endpoint), int64(k.event), int64(k.ordinal))
 	if n > 0 {
-		s.counts.delivery(endpoint, string(carom.Expired), now)
+		s.counts.Delivery(endpoint, string(carom.Expired), now)
 	}
 	return err
 }
@@ -174,7 +175,7 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 		if err != nil {
 			return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
 		}
-		reward, err := s.owed(ctx, s.lanes, ev, targets, row.ordinal)
+		reward, err := s.Owed(ctx, s.lanes, ev, targets, row.ordinal)
 		if err != nil {
 			return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
 		}

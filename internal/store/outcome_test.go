@@ -374,7 +374,7 @@ func TestResend(t *testing.T) {
 	if got := deliveryOf(t, s, sub.Receipt.ID, 0); got.State != carom.Dead || len(got.Attempts) != 2 {
 		t.Errorf("delivery = %+v, want dead at the second attempt", got)
 	}
-	if _, err := s.SetObjects(t.Context(), carom.Objects{Endpoints: []carom.Endpoint{{App: "app", Name: "tracker"}}}); err != nil {
+	if _, err := s.SetObjects(t.Context(), carom.Objects{Version: o.Version, Endpoints: []carom.Endpoint{{App: "app", Name: "tracker"}}}); err != nil {
 		t.Fatalf("SetObjects: %v", err)
 	}
 	refuses(d.ID, carom.ErrConflict) // its endpoint is deleted

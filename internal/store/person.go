@@ -43,7 +43,7 @@ func (s *Store) Person(ctx context.Context, app, user string) (*carom.Person, er
 		}
 		p.Lines = append(p.Lines, lines...)
 	}
-	if p.Views, err = s.viewsOf(ctx, app, user); err != nil {
+	if p.Views, err = s.ViewsOf(ctx, app, user); err != nil {
 		return nil, err
 	}
 	ids, err := s.eventsOf(ctx, p)
@@ -77,23 +77,6 @@ func (s *Store) allRewards(ctx context.Context, app, user string) ([]*carom.Rewa
 		}
 		f.Before = list[len(list)-1].ID
 	}
-}
-
-func (s *Store) viewsOf(ctx context.Context, app, user string) ([]*carom.View, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT `+viewColumns+` FROM views WHERE app = ? AND user = ? ORDER BY no DESC`, app, user)
-	if err != nil {
-		return nil, translate(err)
-	}
-	defer rows.Close()
-	var all []*carom.View
-	for rows.Next() {
-		v, err := scanView(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, translate(rows.Err())
 }
 
 // eventsOf finds the events of a person: those that name the user, those whose ymid is the user, and those of the user's views

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // How long what stands beside rewards is kept. Rewards, lines and balances are kept for ever.
@@ -19,7 +20,7 @@ func (s *Store) tidyRewards(ctx context.Context, now time.Time) error {
 	if now.Sub(s.tidied) < tidyEvery {
 		return nil
 	}
-	if err := s.dropViews(ctx, now.Add(-keepViews)); err != nil {
+	if err := s.DropViews(ctx, now.Add(-keepViews)); err != nil {
 		return err
 	}
 	year, month, day := now.AddDate(0, 0, -keepCounters).Date()
@@ -27,30 +28,6 @@ func (s *Store) tidyRewards(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.tidied = now
-	return nil
-}
-
-// dropViews deletes what expired before the given moment.
-func (s *Store) dropViews(ctx context.Context, before time.Time) error {
-	for from, more := int64(0), true; more; {
-		if err := s.control(ctx, func(w *writer) error {
-			last, err := w.int64(`SELECT max(no) FROM (SELECT no FROM views WHERE no > ? ORDER BY no LIMIT ?)`, from, int64(pruneSlice))
-			if err != nil {
-				return err
-			}
-			young, err := w.int64(`SELECT count(*) FROM views WHERE no > ? AND no <= ? AND expires_at >= ?`, from, last, before.UnixMilli())
-			if err != nil {
-				return err
-			}
-			// Views lie in the order in which they were opened: behind a slice with young ones there are hardly any old ones.
-			more = last > from && young == 0
-			err = w.exec(`DELETE FROM views WHERE no > ? AND no <= ? AND own = 0 AND expires_at < ?`, from, last, before.UnixMilli())
-			from = last
-			return err
-		}); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -85,7 +62,7 @@ func (s *Store) dropCounters(ctx context.Context, before int32) error {
 // slice begins. That is at itself when there are no more.
 func (s *Store) oldCounters(ctx context.Context, at carom.CounterKey, before int32) (old []carom.CounterKey, next carom.CounterKey, err error) {
 	rows, err := s.r.QueryContext(ctx, `SELECT scope, user, day FROM counters WHERE (scope, user, day) > (?, ?, ?) ORDER BY scope, user, day LIMIT ?`,
-		at.Scope, at.User, at.Day, pruneSlice)
+		at.Scope, at.User, at.Day, tables.PruneSlice)
 	if err != nil {
 		return nil, at, translate(err)
 	}

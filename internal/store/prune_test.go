@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 	"carom/internal/reward"
 )
 
@@ -64,7 +65,7 @@ func TestTidyKeepsWhatStillCounts(t *testing.T) {
 	}
 	// Many counters are gone through in slices.
 	if err := s.control(t.Context(), func(w *writer) error {
-		for i := range 3 * pruneSlice {
+		for i := range 3 * tables.PruneSlice {
 			if err := w.exec(`INSERT INTO counters (scope, user, day, rewards, amount) VALUES ('many', ?, 20200101, 1, 0)`, fmt.Sprint(i)); err != nil {
 				return err
 			}

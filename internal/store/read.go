@@ -3,16 +3,15 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // userColumn is the user that events are searched by.
@@ -40,40 +39,17 @@ func (s *Store) scanEvent(bucket uint32, scan func(...any) error) (*carom.Event,
 	ev.Price = carom.Price{Nanos: carom.Nanos(price.Int64), Set: price.Valid}
 	r.At = ev.At
 	var err error
-	if ev.Fields, err = parseFields(fields); err != nil {
+	if ev.Fields, err = tables.ParseFields(fields); err != nil {
 		return nil, "", err
 	}
-	if r.Header, err = parseFields(headers); err != nil {
+	if r.Header, err = tables.ParseFields(headers); err != nil {
 		return nil, "", err
 	}
-	if ev.Decided, err = parseDecided(decided); err != nil {
+	if ev.Decided, err = tables.ParseDecided(decided); err != nil {
 		return nil, "", err
 	}
-	r.Client = parseClient(client)
+	r.Client = tables.ParseClient(client)
 	return &ev, endpoints, nil
-}
-
-func parseFields(text sql.NullString) ([]carom.Field, error) {
-	if !text.Valid {
-		return nil, nil
-	}
-	var pairs [][2]string
-	if err := json.Unmarshal([]byte(text.String), &pairs); err != nil {
-		return nil, fmt.Errorf("stored fields: %w", err)
-	}
-	fields := make([]carom.Field, len(pairs))
-	for i, p := range pairs {
-		fields[i] = carom.Field{Name: p[0], Value: p[1]}
-	}
-	return fields, nil
-}
-
-func parseClient(text string) netip.Addr {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Addr{} // none was known
-	}
-	return addr
 }
 
 // eventAt reads one event and the numbers of its endpoints. It returns carom.ErrNotFound when its bucket or it is not there.
@@ -129,7 +105,7 @@ func (s *Store) readableBuckets() []uint32 {
 
 // Events returns the events that f selects, newest first. It returns carom.ErrInvalid when the cursor is not an event id.
 func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error) {
-	f.Limit = pageSize(f.Limit)
+	f.Limit = tables.PageSize(f.Limit)
 	before := carom.Ref{Bucket: math.MaxUint32}
 	if f.Before != "" {
 		inc, ref, err := f.Before.Place()
@@ -172,13 +148,6 @@ func (s *Store) endedBefore(bucket uint32, since time.Time) bool {
 		}
 	}
 	return false
-}
-
-func pageSize(n int) int {
-	if n <= 0 {
-		return 50
-	}
-	return min(n, 1000)
 }
 
 // searchKind picks the most selective search key that f has.
@@ -309,7 +278,7 @@ func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, erro
 		return nil, fmt.Errorf("event %s: %w", id, err)
 	}
 	story := &carom.Story{Event: ev}
-	names, err := s.endpointNames(ctx)
+	names, err := s.EndpointNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -323,24 +292,24 @@ func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, erro
 			return nil, fmt.Errorf("event %s: %w", id, err)
 		}
 	}
-	targets, err := parseTargets(endpoints)
+	targets, err := tables.ParseTargets(endpoints)
 	if err != nil {
 		return nil, fmt.Errorf("event %s: %w", id, err)
 	}
 	for ordinal, t := range targets {
-		if t.endpoint < 0 {
+		if t.Endpoint < 0 {
 			continue
 		}
-		d, err := s.deliveryStory(ctx, ref, t.endpoint, ordinal)
+		d, err := s.deliveryStory(ctx, ref, t.Endpoint, ordinal)
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", id, err)
 		}
-		d.Endpoint = names[t.endpoint]
+		d.Endpoint = names[t.Endpoint]
 		if d.Endpoint == "" {
-			d.Endpoint = "#" + strconv.Itoa(t.endpoint)
+			d.Endpoint = "#" + strconv.Itoa(t.Endpoint)
 		}
-		if t.reward != 0 {
-			if r, err := rewardByNumber(ctx, s.r, t.reward); err == nil {
+		if t.Reward != 0 {
+			if r, err := s.RewardByNumber(ctx, s.r, t.Reward); err == nil {
 				d.Reward = r.ID
 			}
 		}

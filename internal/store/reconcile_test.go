@@ -131,7 +131,7 @@ func BenchmarkQuarterCounts(b *testing.B) {
 		defer st.Close()
 		for q := range int64(31 * 96) {
 			for i := range 24 {
-				if err := st.exec(quarterOf(start)+q, "game", fmt.Sprint("ads", i%3), fmt.Sprint("zone", i/3%2), "impression", "valued",
+				if err := st.exec(start.Unix()/(carom.QuarterMinutes*60)+q, "game", fmt.Sprint("ads", i%3), fmt.Sprint("zone", i/3%2), "impression", "valued",
 					[]string{"held", "duplicate", "conflict", "duplicate_late"}[i/6], int64(3), int64(0), int64(1)); err != nil {
 					return err
 				}

@@ -14,12 +14,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 const day = 24 * time.Hour
 
-// tables counts the tables of buckets.
-func tables(t testing.TB, s *Store) (n int) {
+// storedTables counts the tables of buckets.
+func storedTables(t testing.TB, s *Store) (n int) {
 	t.Helper()
 	if err := s.r.QueryRow(`SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND
 		(name GLOB 'events_*' OR name GLOB 'outcomes_*' OR name GLOB 'refused_*')`).Scan(&n); err != nil {
@@ -42,9 +43,9 @@ func at(ymid string, c *clock, targets ...carom.Target) *carom.Submission {
 
 func TestRetentionDropsOldBucketsAndStillTellsCopies(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
-	opts := Options{Clock: c.now, Retention: 7 * day, BucketEvents: 3 * pruneSlice, CountRetention: 100 * day}
+	opts := Options{Clock: c.now, Retention: 7 * day, BucketEvents: 3 * tables.PruneSlice, CountRetention: 100 * day}
 	s, stop := open(t, dir, opts)
-	old := acceptMany(t, s, "old", 2*pruneSlice+7, noon, direct(1)) // more than a slice
+	old := acceptMany(t, s, "old", 2*tables.PruneSlice+7, noon, direct(1)) // more than a slice
 	for _, sub := range old {
 		d := delivery(sub, 0)
 		record(t, s, d, attempt(d, carom.Delivered, noon, noon))
@@ -64,7 +65,7 @@ func TestRetentionDropsOldBucketsAndStillTellsCopies(t *testing.T) {
 	if _, err := s.Story(t.Context(), old[0].Receipt.ID); !errors.Is(err, carom.ErrNotFound) {
 		t.Errorf("Story of a dropped event: %v, want carom.ErrNotFound", err)
 	}
-	if got := tables(t, s); got != 6 {
+	if got := storedTables(t, s); got != 6 {
 		t.Errorf("%d tables of buckets, want 3 of the young one's and 3 of the open one", got)
 	}
 	events, err := s.Events(t.Context(), carom.EventFilter{})
@@ -105,9 +106,9 @@ func TestRetentionDropsOldBucketsAndStillTellsCopies(t *testing.T) {
 
 // Dropping a bucket takes many commits. Wherever it is interrupted, the next start goes on, and nothing is half visible.
 func TestInterruptedDropGoesOn(t *testing.T) {
-	for _, events := range []int{10, pruneSlice + 10} {
+	for _, events := range []int{10, tables.PruneSlice + 10} {
 		dir, c := t.TempDir(), newClock()
-		opts := Options{Clock: c.now, Retention: 7 * day, BucketEvents: 2 * pruneSlice}
+		opts := Options{Clock: c.now, Retention: 7 * day, BucketEvents: 2 * tables.PruneSlice}
 		s, stop := open(t, dir, opts)
 		old := acceptMany(t, s, "old", events, noon, direct(1))
 		for _, sub := range old {
@@ -148,7 +149,7 @@ func TestInterruptedDropGoesOn(t *testing.T) {
 				t.Fatalf("Prune: %v, want %v", err, end)
 			}
 		}
-		if got := tables(t, s); got != 3 {
+		if got := storedTables(t, s); got != 3 {
 			t.Errorf("%d tables of buckets, want the 3 of the open one", got)
 		}
 		stop()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Rewards are numbered without a gap and kept for ever. What a view or a transaction has earned is found through their keys,
@@ -114,39 +115,23 @@ func (s *Store) loadSegments() error {
 func (s *Store) scanRewards(segment uint32, from, to int64, room int) (*openKeys, error) {
 	keys := newOpenKeys(max(room, int(to-from+1)))
 	if err := s.w.query(`SELECT no, at, app, rule, additional, user, view, tx FROM rewards WHERE no BETWEEN ? AND ? ORDER BY no`, func(v []driver.Value) error {
-		r := rewardRow{no: v[0].(int64), additional: v[4].(int64) != 0}
+		r := tables.RewardRow{No: v[0].(int64), Additional: v[4].(int64) != 0}
 		r.App, r.Rule, r.User = v[2].(string), v[3].(string), v[5].(string)
 		r.At = time.UnixMilli(v[1].(int64))
-		r.view, r.tx = sumOf(v[6]), sumOf(v[7])
-		seq := uint32(r.no - from + 1)
-		for _, sum := range r.claims() {
-			keys.firsts.put(sum, r.first(seq))
+		r.View, r.Tx = tables.SumOf(v[6]), tables.SumOf(v[7])
+		seq := uint32(r.No - from + 1)
+		for _, sum := range r.Claims() {
+			keys.firsts.put(sum, rewardFirst(&r, seq))
 		}
-		r.addSearch(keys, seq)
+		addSearch(keys, &r, seq)
 		return nil
 	}, from, to); err != nil {
 		return nil, err
 	}
 	return keys, s.w.query(`SELECT sum FROM reversals WHERE segment = ?`, func(v []driver.Value) error {
-		keys.firsts.put(reversedSum(sumOf(v[0])), first{})
+		keys.firsts.put(tables.ReversedSum(tables.SumOf(v[0])), first{})
 		return nil
 	}, int64(segment))
-}
-
-// sumOf reads a stored sum; NULL is the zero one.
-func sumOf(v driver.Value) (sum [16]byte) {
-	if b, _ := v.([]byte); len(b) == 16 {
-		sum = [16]byte(b)
-	}
-	return sum
-}
-
-// sumBlob is how a sum is stored.
-func sumBlob(sum [16]byte) driver.Value {
-	if sum == ([16]byte{}) {
-		return nil
-	}
-	return sum[:]
 }
 
 // rewardOf finds the reward that claimed a sum, and the hash of its rule. After an error it is not known whether there is one.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // found makes an entry whose finding is known beforehand.
@@ -79,8 +80,8 @@ func TestShadowReport(t *testing.T) {
 		t.Errorf("since three hours earlier there are %d requests, %d agreed", got.Requests, got.Agreed)
 	}
 	var rows int64
-	if err := s.r.QueryRow(`SELECT count(*) FROM shadow_examples WHERE kind = 'amount'`).Scan(&rows); err != nil || rows != shadowSlots {
-		t.Errorf("%d examples are kept (%v), want %d", rows, err, shadowSlots)
+	if err := s.r.QueryRow(`SELECT count(*) FROM shadow_examples WHERE kind = 'amount'`).Scan(&rows); err != nil || rows != tables.ShadowSlots {
+		t.Errorf("%d examples are kept (%v), want %d", rows, err, tables.ShadowSlots)
 	}
 }
 
@@ -99,7 +100,7 @@ func TestShadowNotes(t *testing.T) {
 	none := entry("", noon)
 	none.View = [16]byte{}
 	compareIn(t, s, entry("1", noon), entry("1", noon), entry("2", noon), none, entry("1", noon))
-	clk.advance(shadowNotes + time.Hour)
+	clk.advance(tables.ShadowNotes + time.Hour)
 	compareIn(t, s, entry("3", clk.now()))
 	if err := s.Prune(t.Context()); err != nil {
 		t.Fatal(err)

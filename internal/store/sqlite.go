@@ -109,6 +109,31 @@ func (w *writer) execCount(query string, args ...driver.Value) (int64, error) {
 	return st.execCount(args...)
 }
 
+// tx is the writer as the plain tables use it.
+type tx struct{ w *writer }
+
+func (t tx) Exec(query string, args ...any) error { return t.w.exec(query, values(args)...) }
+
+func (t tx) ExecCount(query string, args ...any) (int64, error) {
+	return t.w.execCount(query, values(args)...)
+}
+
+func (t tx) Query(query string, row func([]driver.Value) error, args ...any) error {
+	return t.w.query(query, row, values(args)...)
+}
+
+func (t tx) Int64(query string, args ...any) (int64, error) {
+	return t.w.int64(query, values(args)...)
+}
+
+func values(args []any) []driver.Value {
+	out := make([]driver.Value, len(args))
+	for i, v := range args {
+		out[i] = v
+	}
+	return out
+}
+
 // stmt is a prepared statement with a reusable list of arguments.
 type stmt struct {
 	st   driver.Stmt

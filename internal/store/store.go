@@ -1,4 +1,4 @@
-// Package store keeps everything that carom must not lose, and is the only package that speaks SQL.
+// Package store keeps everything that carom must not lose, in a data folder, on SQLite. Its plain tables are those of internal/tables.
 //
 // One goroutine, the committer, writes: it takes whatever has queued while its last commit ran, decides which events are
 // copies, appends, commits, syncs, and only then answers. Accepts, refusals, outcomes of attempts and changes of objects
@@ -28,6 +28,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Options are the settings of a store. The zero value of a field means its default.
@@ -91,6 +92,8 @@ func set[T comparable](v *T, fallback T) {
 
 // Store is an open data folder. All methods are safe for concurrent use; those that write need [Store.Run] to be running.
 type Store struct {
+	*tables.Tables
+
 	dir  string
 	opts Options
 	log  *slog.Logger
@@ -113,7 +116,7 @@ type Store struct {
 	// The committer alone uses these.
 	open        *openBucket
 	st          *statements
-	counts      *counts
+	counts      *tables.Counts
 	tallies     tallies
 	newLines    []driver.Value // of the ledger, by the batch that is being written
 	rewards     segments
@@ -123,7 +126,7 @@ type Store struct {
 	unsavedMark int // commits since the mark was stored
 
 	closed  atomic.Pointer[[]*closedBucket] // in order of number; replaced as a whole by the committer and the janitor under sealMu
-	sealMu  sync.Mutex                      // guards replacing closed and apiKeys
+	sealMu  sync.Mutex                      // guards replacing closed
 	sealed  chan struct{}                   // the committer sends when there is a bucket to seal; capacity 1
 	houseMu sync.Mutex                      // held while buckets are sealed or dropped: one at a time
 
@@ -134,11 +137,8 @@ type Store struct {
 	finishLog atomic.Bool                   // the checkpointer asks the committer to carry over the last pages
 	windows   atomic.Int64                  // the longest dedupe window of any source, in nanoseconds
 	repeats   atomic.Int64                  // the longest repeat window of any source, likewise
-	ownYMIDs  sync.Map                      // names of the apps that have opened views with ymids of their own
-	viewSeal  carom.ViewSeal
 
-	apiKeys    atomic.Pointer[map[[32]byte]carom.APIKey]
-	unverified unverified
+	unverified *tables.Unverified
 	recovered  Recovered
 
 	closing  sync.Once
@@ -202,11 +202,10 @@ const (
 // version, and carom.ErrUnavailable when it cannot be read or written.
 func Open(dir string, opts Options) (_ *Store, err error) {
 	began := time.Now()
-	s := &Store{dir: dir, opts: opts.withDefaults(), counts: newCounts(), sealed: make(chan struct{}, 1)}
+	s := &Store{dir: dir, opts: opts.withDefaults(), counts: tables.NewCounts(), unverified: tables.NewUnverified(), sealed: make(chan struct{}, 1)}
 	s.log = s.opts.Log
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
-	s.unverified.init()
 	s.closed.Store(&[]*closedBucket{})
 	defer func() {
 		if err != nil {
@@ -242,12 +241,25 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.lanes, err = openReader(path, 2); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	s.Tables = tables.New(tables.Options{
+		Read: s.r, Lanes: s.lanes, Write: s.writePlain, Translate: translate,
+		Life: func() carom.Incarnation { return s.inc }, Clock: s.opts.Clock, RefOf: refOf, Alone: true,
+	})
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("recover %s: %w", path, err)
 	}
 	s.recovered.Took = time.Since(began)
 	return s, nil
 }
+
+// writePlain is how the plain tables are written: with the committer's next transaction.
+func (s *Store) writePlain(ctx context.Context, f func(tables.Tx) error) error {
+	return s.control(ctx, func(w *writer) error { return f(tx{w}) })
+}
+
+// Unverified counts a received postback that proved nothing, and may keep it in the sample. It never waits for the disk:
+// counts and samples are stored within about a second.
+func (s *Store) Unverified(v carom.Unverified) { s.unverified.Add(v) }
 
 // takeLock makes this process the only one that uses the folder. The lock is the operating system's: it ends with the process.
 func (s *Store) takeLock() error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Rewards add up to balances, to the counters of caps, and to when a rule last granted something to a user. These lie far apart
@@ -378,7 +379,7 @@ func (t *tallies) waitingJSON() (string, error) {
 type counted []byte
 
 func (c *counted) counter(key carom.CounterKey, ofAmount bool) {
-	*c = fmt.Appendf(*c, "%s\t%d\t%d\t%d\n", key.Scope, truth(key.User != ""), key.Day, truth(ofAmount))
+	*c = fmt.Appendf(*c, "%s\t%d\t%d\t%d\n", key.Scope, tables.Truth(key.User != ""), key.Day, tables.Truth(ofAmount))
 }
 
 func (c *counted) last(rule string, at time.Time) {

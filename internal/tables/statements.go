@@ -1,12 +1,12 @@
-package store
+package tables
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -24,7 +24,7 @@ func quarterOf(t time.Time) int64 {
 }
 
 // QuarterCounts calls each for every count that f selects, the oldest quarter first. What each gets is used again for the next.
-func (s *Store) QuarterCounts(ctx context.Context, f carom.QuarterFilter, each func(*carom.QuarterCount) error) error {
+func (t *Tables) QuarterCounts(ctx context.Context, f carom.QuarterFilter, each func(*carom.QuarterCount) error) error {
 	// The statement leaves out the conditions that let all through: they cost more than reading a row.
 	where, args := "quarter >= ? AND quarter < ?", []any{quarterOf(f.From), quarterOf(f.To)}
 	for _, c := range []struct{ column, value string }{{"app", f.App}, {"source", f.Source}} {
@@ -34,7 +34,7 @@ func (s *Store) QuarterCounts(ctx context.Context, f carom.QuarterFilter, each f
 	}
 	var c carom.QuarterCount
 	var quarter int64
-	err := s.readRows(ctx, func(scan func(...any) error) error {
+	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		if err := scan(&quarter, &c.App, &c.Source, &c.Zone, &c.EventType, &c.Value, &c.Outcome, &c.N, &c.Units, &c.Nanos); err != nil {
 			return err
 		}
@@ -42,28 +42,28 @@ func (s *Store) QuarterCounts(ctx context.Context, f carom.QuarterFilter, each f
 		return each(&c)
 	}, `SELECT quarter, app, source, zone_id, event_type, value, outcome, n, price_units, price_nanos FROM quarter_counts WHERE `+where+` ORDER BY quarter`, args...)
 	if err != nil {
-		return fmt.Errorf("counts by the quarter: %w", translate(err))
+		return fmt.Errorf("counts by the quarter: %w", err)
 	}
 	return nil
 }
 
 // OpenedViews counts the views that each app opened, or the one app that is not empty, from every bound up to the next. Views
 // are kept for 90 days after they expired.
-func (s *Store) OpenedViews(ctx context.Context, app string, bounds []time.Time) ([]map[string]int64, error) {
+func (t *Tables) OpenedViews(ctx context.Context, app string, bounds []time.Time) ([]map[string]int64, error) {
 	if len(bounds) < 2 {
 		return nil, nil
 	}
 	numbers := make([]int64, len(bounds))
 	for i, at := range bounds {
 		var err error
-		if numbers[i], err = s.firstView(ctx, at); err != nil {
-			return nil, fmt.Errorf("count opened views: %w", translate(err))
+		if numbers[i], err = t.firstView(ctx, at); err != nil {
+			return nil, fmt.Errorf("count opened views: %w", err)
 		}
 	}
 	out := make([]map[string]int64, len(bounds)-1)
 	for i := range out {
 		out[i] = map[string]int64{}
-		if err := s.readRows(ctx, func(scan func(...any) error) error {
+		if err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 			var name string
 			var n int64
 			if err := scan(&name, &n); err != nil {
@@ -72,7 +72,7 @@ func (s *Store) OpenedViews(ctx context.Context, app string, bounds []time.Time)
 			out[i][name] = n
 			return nil
 		}, `SELECT app, count(*) FROM views WHERE no >= ?1 AND no < ?2 AND (?3 = '' OR app = ?3) GROUP BY app`, numbers[i], numbers[i+1], app); err != nil {
-			return nil, fmt.Errorf("count opened views: %w", translate(err))
+			return nil, fmt.Errorf("count opened views: %w", err)
 		}
 	}
 	return out, nil
@@ -80,17 +80,17 @@ func (s *Store) OpenedViews(ctx context.Context, app string, bounds []time.Time)
 
 // firstView is the number of the first view that was opened at a moment or later. Views lie in the order in which they were
 // opened, so it is found in a few steps.
-func (s *Store) firstView(ctx context.Context, at time.Time) (int64, error) {
+func (t *Tables) firstView(ctx context.Context, at time.Time) (int64, error) {
 	var low, high sql.NullInt64
-	if err := s.r.QueryRowContext(ctx, `SELECT min(no), max(no) + 1 FROM views`).Scan(&low, &high); err != nil || !low.Valid {
-		return 0, err
+	if err := t.o.Read.QueryRowContext(ctx, `SELECT min(no), max(no) + 1 FROM views`).Scan(&low, &high); err != nil || !low.Valid {
+		return 0, t.o.Translate(err)
 	}
 	from, to := low.Int64, high.Int64
 	for from < to {
 		middle := from + (to-from)/2
 		var no, opened int64
-		if err := s.r.QueryRowContext(ctx, `SELECT no, opened_at FROM views WHERE no >= ? ORDER BY no LIMIT 1`, middle).Scan(&no, &opened); err != nil {
-			return 0, err
+		if err := t.o.Read.QueryRowContext(ctx, `SELECT no, opened_at FROM views WHERE no >= ? ORDER BY no LIMIT 1`, middle).Scan(&no, &opened); err != nil {
+			return 0, t.o.Translate(err)
 		}
 		if opened < at.UnixMilli() {
 			from = no + 1
@@ -105,14 +105,14 @@ const statementColumns = `no, life, at, by, app, source, file, sha256, reading, 
 
 // AddStatement keeps a statement with its rows, and gives it its id. A file that was imported for the source before and is read
 // in the same way is not kept again: again is true then, and made is the earlier one.
-func (s *Store) AddStatement(ctx context.Context, st carom.Statement, rows []carom.StatementRow) (made carom.Statement, again bool, err error) {
+func (t *Tables) AddStatement(ctx context.Context, st carom.Statement, rows []carom.StatementRow) (made carom.Statement, again bool, err error) {
 	notes, err := json.Marshal(st.Notes)
 	if err != nil {
 		return made, false, fmt.Errorf("add statement: %w", err)
 	}
-	err = s.control(ctx, func(w *writer) error {
+	err = t.o.Write(ctx, func(tx Tx) error {
 		var no, life int64
-		if err := w.query(`SELECT no, life FROM statements WHERE app = ? AND source = ? AND sha256 = ? AND reading = ?`, func(v []driver.Value) error {
+		if err := tx.Query(`SELECT no, life FROM statements WHERE app = ? AND source = ? AND sha256 = ? AND reading = ?`, func(v []driver.Value) error {
 			no, life = v[0].(int64), v[1].(int64)
 			return nil
 		}, st.App, st.Source, st.SHA256, st.Reading); err != nil {
@@ -122,46 +122,47 @@ func (s *Store) AddStatement(ctx context.Context, st carom.Statement, rows []car
 			st.ID = carom.NewStatementID(carom.Incarnation(life), no)
 			return nil
 		}
-		if err := w.exec(`INSERT INTO statements (life, at, by, app, source, file, sha256, reading, map, currency, day_zone, first, last, rows, notes)
-			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, int64(s.inc), st.At.UnixMilli(), st.By, st.App, st.Source, st.File, st.SHA256, st.Reading,
-			st.Map, st.Currency, st.DayZone, st.From, st.To, int64(len(rows)), string(notes)); err != nil {
+		now := t.o.Life()
+		no, err := tx.Int64(`INSERT INTO statements (life, at, by, app, source, file, sha256, reading, map, currency, day_zone, first, last, rows, notes)
+			VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING no`, int64(now), st.At.UnixMilli(), st.By, st.App, st.Source, st.File, st.SHA256, st.Reading,
+			st.Map, st.Currency, st.DayZone, st.From, st.To, int64(len(rows)), string(notes))
+		if err != nil {
 			return err
 		}
-		if no, err = w.int64(`SELECT last_insert_rowid()`); err != nil {
-			return err
-		}
-		st.ID = carom.NewStatementID(s.inc, no)
-		return insertStatementRows(w, no, rows)
+		st.ID = carom.NewStatementID(now, no)
+		return insertStatementRows(tx, no, rows)
 	})
 	if err != nil {
 		return made, false, fmt.Errorf("add statement: %w", err)
 	}
-	if made, err = s.statement(ctx, st.ID); err != nil {
+	if made, err = t.statement(ctx, st.ID); err != nil {
 		return made, false, fmt.Errorf("add statement: %w", err)
 	}
 	return made, again, nil
 }
 
-func insertStatementRows(w *writer, no int64, rows []carom.StatementRow) error {
-	put, err := w.prepare(`INSERT INTO statement_rows (statement, day, zone_id, sub_zone_id, impressions, clicks, valued, revenue)
-		VALUES (?,?,?,?,?,?,?,?)`)
-	if err != nil {
-		return err
-	}
-	defer put.Close()
-	orNull := func(n *int64) driver.Value {
+// statementSlice is how many rows one statement of SQL inserts.
+const statementSlice = 100
+
+func insertStatementRows(tx Tx, no int64, rows []carom.StatementRow) error {
+	orNull := func(n *int64) any {
 		if n == nil {
 			return nil
 		}
 		return *n
 	}
-	for i := range rows {
-		r := &rows[i]
-		var revenue driver.Value
-		if r.Revenue.Set {
-			revenue = int64(r.Revenue.Nanos)
+	for slice := range slices.Chunk(rows, statementSlice) {
+		var args []any
+		for i := range slice {
+			r := &slice[i]
+			var revenue any
+			if r.Revenue.Set {
+				revenue = int64(r.Revenue.Nanos)
+			}
+			args = append(args, no, r.Day, r.Zone, r.SubZone, orNull(r.Impressions), orNull(r.Clicks), orNull(r.Valued), revenue)
 		}
-		if err := put.exec(no, r.Day, r.Zone, r.SubZone, orNull(r.Impressions), orNull(r.Clicks), orNull(r.Valued), revenue); err != nil {
+		if err := tx.Exec(`INSERT INTO statement_rows (statement, day, zone_id, sub_zone_id, impressions, clicks, valued, revenue) VALUES `+
+			rowsOf(8, len(slice)), args...); err != nil {
 			return err
 		}
 	}
@@ -169,18 +170,18 @@ func insertStatementRows(w *writer, no int64, rows []carom.StatementRow) error {
 }
 
 // Statements returns the statements that f selects, newest first, without their rows.
-func (s *Store) Statements(ctx context.Context, f carom.StatementFilter) ([]carom.Statement, error) {
-	list, err := s.statementsWhere(ctx, `(?1 = '' OR app = ?1) AND (?2 = '' OR source = ?2) ORDER BY no DESC LIMIT ?3`, f.App, f.Source, pageSize(f.Limit))
+func (t *Tables) Statements(ctx context.Context, f carom.StatementFilter) ([]carom.Statement, error) {
+	list, err := t.statementsWhere(ctx, `(?1 = '' OR app = ?1) AND (?2 = '' OR source = ?2) ORDER BY no DESC LIMIT ?3`, f.App, f.Source, PageSize(f.Limit))
 	if err != nil {
-		return nil, fmt.Errorf("list statements: %w", translate(err))
+		return nil, fmt.Errorf("list statements: %w", err)
 	}
 	return list, nil
 }
 
 // Statement returns a statement with its rows, by day. It returns carom.ErrNotFound when there is none, carom.ErrInvalid when id
 // is not the id of one.
-func (s *Store) Statement(ctx context.Context, id carom.StatementID) (carom.Statement, []carom.StatementRow, error) {
-	st, err := s.statement(ctx, id)
+func (t *Tables) Statement(ctx context.Context, id carom.StatementID) (carom.Statement, []carom.StatementRow, error) {
+	st, err := t.statement(ctx, id)
 	if err != nil {
 		return carom.Statement{}, nil, fmt.Errorf("statement %s: %w", id, err)
 	}
@@ -188,21 +189,21 @@ func (s *Store) Statement(ctx context.Context, id carom.StatementID) (carom.Stat
 	if err != nil {
 		return carom.Statement{}, nil, err
 	}
-	rows, err := s.statementRows(ctx, `statement = ? ORDER BY day, zone_id, sub_zone_id`, no)
+	rows, err := t.statementRows(ctx, `statement = ? ORDER BY day, zone_id, sub_zone_id`, no)
 	if err != nil {
-		return carom.Statement{}, nil, fmt.Errorf("statement %s: %w", id, translate(err))
+		return carom.Statement{}, nil, fmt.Errorf("statement %s: %w", id, err)
 	}
 	return st, rows, nil
 }
 
-func (s *Store) statement(ctx context.Context, id carom.StatementID) (carom.Statement, error) {
+func (t *Tables) statement(ctx context.Context, id carom.StatementID) (carom.Statement, error) {
 	_, no, err := id.Number()
 	if err != nil {
 		return carom.Statement{}, err
 	}
-	list, err := s.statementsWhere(ctx, `no = ?`, no)
+	list, err := t.statementsWhere(ctx, `no = ?`, no)
 	if err != nil {
-		return carom.Statement{}, translate(err)
+		return carom.Statement{}, err
 	}
 	if len(list) == 0 || list[0].ID != id {
 		return carom.Statement{}, carom.ErrNotFound
@@ -210,9 +211,9 @@ func (s *Store) statement(ctx context.Context, id carom.StatementID) (carom.Stat
 	return list[0], nil
 }
 
-func (s *Store) statementsWhere(ctx context.Context, where string, args ...any) ([]carom.Statement, error) {
+func (t *Tables) statementsWhere(ctx context.Context, where string, args ...any) ([]carom.Statement, error) {
 	var out []carom.Statement
-	err := s.readRows(ctx, func(scan func(...any) error) error {
+	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		var st carom.Statement
 		var no, life, at int64
 		var notes string
@@ -227,7 +228,7 @@ func (s *Store) statementsWhere(ctx context.Context, where string, args ...any) 
 	return out, err
 }
 
-func (s *Store) statementRows(ctx context.Context, where string, args ...any) ([]carom.StatementRow, error) {
+func (t *Tables) statementRows(ctx context.Context, where string, args ...any) ([]carom.StatementRow, error) {
 	var out []carom.StatementRow
 	orNil := func(n sql.NullInt64) *int64 {
 		if !n.Valid {
@@ -235,7 +236,7 @@ func (s *Store) statementRows(ctx context.Context, where string, args ...any) ([
 		}
 		return &n.Int64
 	}
-	err := s.readRows(ctx, func(scan func(...any) error) error {
+	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		var r carom.StatementRow
 		var impressions, clicks, valued, revenue sql.NullInt64
 		if err := scan(&r.Day, &r.Zone, &r.SubZone, &impressions, &clicks, &valued, &revenue); err != nil {
@@ -251,9 +252,9 @@ func (s *Store) statementRows(ctx context.Context, where string, args ...any) ([
 
 // StatedDays returns what the network says of the days from first to last, both included, for a source: of each day the rows of
 // the latest statement that names it, with the statements that they come from, oldest first. Empty bounds are open.
-func (s *Store) StatedDays(ctx context.Context, app, source, first, last string) ([]carom.Statement, map[string][]carom.StatementRow, error) {
+func (t *Tables) StatedDays(ctx context.Context, app, source, first, last string) ([]carom.Statement, map[string][]carom.StatementRow, error) {
 	latest := map[int64][]string{}
-	err := s.readRows(ctx, func(scan func(...any) error) error {
+	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		var day string
 		var no int64
 		if err := scan(&day, &no); err != nil {
@@ -264,16 +265,16 @@ func (s *Store) StatedDays(ctx context.Context, app, source, first, last string)
 	}, `SELECT r.day, max(r.statement) FROM statements s JOIN statement_rows r ON r.statement = s.no
 		WHERE s.app = ?1 AND s.source = ?2 AND (?3 = '' OR r.day >= ?3) AND (?4 = '' OR r.day <= ?4) GROUP BY r.day`, app, source, first, last)
 	if err != nil {
-		return nil, nil, fmt.Errorf("stated days: %w", translate(err))
+		return nil, nil, fmt.Errorf("stated days: %w", err)
 	}
 	var used []carom.Statement
 	days := map[string][]carom.StatementRow{}
-	for _, no := range sortedBy(latest, cmp.Compare[int64]) {
-		list, err := s.statementsWhere(ctx, `no = ?`, no)
+	for _, no := range slices.Sorted(maps.Keys(latest)) {
+		list, err := t.statementsWhere(ctx, `no = ?`, no)
 		if err == nil {
 			used = append(used, list...)
 			var rows []carom.StatementRow
-			rows, err = s.statementRows(ctx, `statement = ? ORDER BY day, zone_id, sub_zone_id`, no)
+			rows, err = t.statementRows(ctx, `statement = ? ORDER BY day, zone_id, sub_zone_id`, no)
 			for _, r := range rows {
 				if slices.Contains(latest[no], r.Day) {
 					days[r.Day] = append(days[r.Day], r)
@@ -281,7 +282,7 @@ func (s *Store) StatedDays(ctx context.Context, app, source, first, last string)
 			}
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("stated days: %w", translate(err))
+			return nil, nil, fmt.Errorf("stated days: %w", err)
 		}
 	}
 	return used, days, nil
