@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/reward":    {"."},
 	"internal/route":     {".", "receiver"},
 	"internal/store":     {".", "internal/tables"},
+	"internal/postgres":  {".", "internal/tables"},
 	"internal/tables":    {"."},
 	"internal/templates": {".", "internal/route"},
 	"internal/survey":    {".", "internal/egress", "internal/route"},

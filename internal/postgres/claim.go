@@ -1,0 +1,171 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"carom"
+)
+
+// Claim hands out waiting deliveries of one endpoint, with their events, and returns the cursor for the next claim in order. What
+// is claimed is in this node's hands: its rows say so until an outcome is recorded, it is released, or the node's lease ends. Other
+// nodes may claim at the same time, and get others. With an error, nothing is claimed and the cursor stands.
+func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, next uint64, err error) {
+	l := s.lease.Load()
+	if l == nil || !l.valid() {
+		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errNoLink)
+	}
+	rows, err := s.claimRows(ctx, c, l)
+	if err != nil {
+		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", translate(err))
+	}
+	defer func() {
+		if err != nil {
+			for _, row := range rows {
+				s.claims.release(c.Endpoint, claimKey{row.place, row.ordinal})
+			}
+			s.letGo(rows)
+		}
+	}()
+	for _, row := range rows {
+		s.claims.take(c.Endpoint, claimKey{row.place, row.ordinal})
+	}
+	if s.lease.Load() != l { // it was lost meanwhile, and with it what was claimed
+		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errFenced)
+	}
+	events, err := s.eventsAt(ctx, rows)
+	if err != nil {
+		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
+	}
+	cursor := c.Cursor
+	var out []*carom.Delivery
+	for _, row := range rows {
+		cursor = max(cursor, uint64(row.accepted))
+		ref := refOf(row.place)
+		stored, there := events[row.place]
+		if !there { // its bucket is gone: so is the delivery
+			gone := &resultOp{ref: ref, delivery: carom.Delivery{Endpoint: c.Endpoint, Ordinal: row.ordinal}, gone: true}
+			if err := s.queue.putResult(gone); err != nil {
+				return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
+			}
+			continue
+		}
+		reward, err := s.Owed(ctx, numbered{s.lanes}, stored.event, stored.endpoints, row.ordinal)
+		if err != nil {
+			return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
+		}
+		out = append(out, &carom.Delivery{
+			ID: stored.event.ID.Delivery(row.ordinal), Event: stored.event, Reward: reward, Endpoint: c.Endpoint, Ordinal: row.ordinal,
+			Attempts: row.attempts, Step: row.step, Since: time.UnixMilli(row.accepted).UTC(),
+		})
+	}
+	return out, cursor, nil
+}
+
+// claimRows takes rows of the due table for this node. The order in which an update returns its rows is not that of its query, so
+// they are sorted again.
+func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease) ([]dueRow, error) {
+	where, order := `due_at > $4 AND due_at <= $5`, `due_at, place`
+	args := []any{c.Endpoint, int(l.no), c.Limit, milliOr(c.DueAfter, -1), milliOr(c.DueBy, math.MaxInt64)}
+	if c.InOrder {
+		where, order = `accepted_at > $4 AND due_at <= $5 AND scheduled_at < $6 AND accepted_at < $7`, `accepted_at, place, ordinal`
+		args[3] = int64(c.Cursor)
+		if !c.ScheduledBefore.IsZero() || !c.SinceBefore.IsZero() || c.Cursor == 0 {
+			args[3] = int64(-1) // what was claimed before does not show up again
+		}
+		args = append(args, milliOr(c.ScheduledBefore, math.MaxInt64), milliOr(c.SinceBefore, math.MaxInt64))
+	}
+	rows, err := s.lanes.QueryContext(ctx, `WITH mine AS (SELECT endpoint, place, ordinal FROM due WHERE endpoint = $1 AND node = 0 AND `+where+`
+			ORDER BY `+order+` LIMIT $3 FOR UPDATE SKIP LOCKED),
+		taken AS (UPDATE due d SET node = $2 FROM mine m WHERE d.endpoint = m.endpoint AND d.place = m.place AND d.ordinal = m.ordinal
+			AND EXISTS (SELECT 1 FROM nodes WHERE no = $2 AND ended_at = 0)
+			RETURNING d.place, d.ordinal, d.due_at, d.accepted_at, d.attempts, d.step)
+		SELECT place, ordinal, due_at, accepted_at, attempts, step FROM taken ORDER BY `+order, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []dueRow
+	for rows.Next() {
+		row := dueRow{endpoint: c.Endpoint}
+		if err := rows.Scan(&row.place, &row.ordinal, &row.due, &row.accepted, &row.attempts, &row.step); err != nil {
+			return nil, err
+		}
+		out = append(out, row)
+	}
+	return out, rows.Err()
+}
+
+func milliOr(t time.Time, absent int64) int64 {
+	if t.IsZero() {
+		return absent
+	}
+	return t.UnixMilli()
+}
+
+// Release gives back a claimed delivery for which no attempt was made.
+func (s *Store) Release(d *carom.Delivery) {
+	_, ref, _, err := d.ID.Place()
+	if err != nil || d.Ticket != 0 {
+		return
+	}
+	key := claimKey{placeOf(ref), d.Ordinal}
+	if !s.claims.has(d.Endpoint, key) {
+		return
+	}
+	s.claims.release(d.Endpoint, key)
+	s.letGo([]dueRow{{endpoint: d.Endpoint, place: key.place, ordinal: key.ordinal}})
+}
+
+// letGo has the committer give rows back.
+func (s *Store) letGo(rows []dueRow) {
+	if len(rows) > 0 {
+		s.returned.put(rows)
+		s.queue.signal()
+	}
+}
+
+// NextDue returns when the endpoint's next waiting delivery is due after now; zero when none is.
+func (s *Store) NextDue(ctx context.Context, endpoint int, now time.Time) (time.Time, error) {
+	var ms int64
+	err := s.lanes.QueryRowContext(ctx, `SELECT coalesce(min(due_at), 0) FROM due WHERE endpoint = $1 AND node = 0 AND due_at > $2`,
+		endpoint, now.UnixMilli()).Scan(&ms)
+	if err != nil || ms == 0 {
+		return time.Time{}, translate(err)
+	}
+	return time.UnixMilli(ms).UTC(), nil
+}
+
+// DueEndpoints returns the numbers of the endpoints for which something waits that is due now and in nobody's hands, whoever
+// put it there: lanes of all nodes ask every second or so.
+func (s *Store) DueEndpoints(ctx context.Context) ([]int, error) {
+	// One look into the index for each endpoint, however much waits.
+	return s.numbers(ctx, `WITH RECURSIVE e (no) AS (SELECT min(endpoint) FROM due WHERE node = 0
+		UNION ALL SELECT (SELECT min(endpoint) FROM due WHERE node = 0 AND endpoint > no) FROM e WHERE no IS NOT NULL)
+		SELECT no FROM e WHERE no IS NOT NULL AND EXISTS (SELECT 1 FROM due WHERE node = 0 AND endpoint = no AND due_at <= $1)`, s.Now().UnixMilli())
+}
+
+// Backlogs returns what waits in the due table, per endpoint that has something waiting.
+func (s *Store) Backlogs(ctx context.Context) ([]carom.Backlog, error) {
+	rows, err := s.r.QueryContext(ctx, `SELECT endpoint, count(*), min(accepted_at), min(due_at) FROM due GROUP BY endpoint ORDER BY endpoint`)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var out []carom.Backlog
+	for rows.Next() {
+		var b carom.Backlog
+		var oldest, due int64
+		if err := rows.Scan(&b.Endpoint, &b.Waiting, &oldest, &due); err != nil {
+			return nil, translate(err)
+		}
+		b.Oldest, b.NextDue = time.UnixMilli(oldest).UTC(), time.UnixMilli(due).UTC()
+		out = append(out, b)
+	}
+	return out, translate(rows.Err())
+}
+
+// errGone says that an event's bucket is not kept any more.
+var errGone = fmt.Errorf("its time bucket is gone: %w", carom.ErrNotFound)

@@ -1,0 +1,301 @@
+// Package postgres keeps everything that carom must not lose in a PostgreSQL database, which several nodes share.
+//
+// It does what package store does on SQLite, by the same methods. Each node has one committer: it takes whatever has queued
+// while its last commit ran, claims the dedupe keys of all of it, decides, and writes and commits the rest; only then it answers.
+// The database decides between nodes: by the rows of keys and claims, which are locked in one order.
+//
+// A node works under a lease on a number, which is never given to another. Every commit proves the lease; who ends it, when its
+// node is dead or cut off, waits for a commit under way, and takes over what the node's memory held. Time is the database's.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"carom"
+	"carom/internal/tables"
+)
+
+// Options are the settings of a store. The zero value of a field means its default.
+type Options struct {
+	URL                 string           // of the database: postgres://…
+	Name                string           // of this node, for people; the machine's
+	Version             string           // of this release
+	BucketEvents        int              // events of one node after which a time bucket closes for all; 1,000,000
+	BucketAge           time.Duration    // age at which it closes; 24 h
+	Retention           time.Duration    // of events, their attempts, refused postbacks; 30 days
+	UnverifiedRetention time.Duration    // of the unverified sample; 7 days
+	CountRetention      time.Duration    // of counts; 400 days
+	MaxQueue            int              // submissions that may wait for a commit; 16,384
+	Clock               func() time.Time // of what is stored; nil: the database's. Leases run by the database's alone
+	// Decide says what becomes of a candidate; see internal/reward. Nil declines all.
+	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
+	Log    *slog.Logger
+
+	leaseTime time.Duration // tests let leases end sooner
+}
+
+// DefaultLease is how long a node is taken for alive after its last commit. A node commits at least every second.
+const DefaultLease = 10 * time.Second
+
+func (o Options) withDefaults() Options {
+	set(&o.BucketEvents, 1_000_000)
+	set(&o.BucketAge, 24*time.Hour)
+	set(&o.Retention, 30*24*time.Hour)
+	set(&o.UnverifiedRetention, 7*24*time.Hour)
+	set(&o.CountRetention, 400*24*time.Hour)
+	set(&o.MaxQueue, 16_384)
+	set(&o.leaseTime, DefaultLease)
+	o.BucketEvents = min(o.BucketEvents, maxSeq-2*maxBatch)
+	if o.Name == "" {
+		o.Name, _ = os.Hostname() // a node without a name has its number
+	}
+	if o.Decide == nil {
+		o.Decide = func(*carom.Candidate, *carom.RewardFacts) carom.Decision {
+			return carom.Decision{State: carom.RewardDeclined}
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func set[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+// Store is one node's way into the database. All methods are safe for concurrent use; those that write need [Store.Run] to be
+// running.
+type Store struct {
+	*tables.Tables // what is plain
+
+	opts   Options
+	log    *slog.Logger
+	config *pgx.ConnConfig
+	pooled bool // a pooler stands between
+
+	r     *sql.DB // of searches, stories and reports
+	lanes *sql.DB // of claims and of changes, which a long search must not hold up
+
+	clock  clock
+	lease  atomic.Pointer[lease]
+	queue  queue
+	claims claims
+	stats  Stats
+
+	// The committer alone uses these.
+	link    *link
+	dialed  chan *link
+	dialing bool
+	bucket  bucket
+	counts  *tables.Counts
+	mark    mark
+	totals  totals
+	doubt   *doubt // the commit of unknown outcome, until it is known
+	orphans []dueRow
+	out     *output
+
+	changes atomic.Int64 // of what all nodes have to follow, as counted by the database
+	lives   sync.Map     // by node: in which life its ids were given out
+
+	trouble    atomic.Pointer[carom.Trouble] // nil while commits succeed
+	unverified *tables.Unverified
+	returned   returned
+	swept      map[string]int64 // how far sweepKeys has come, in blocks, by table; the janitor's alone
+
+	closing  sync.Once
+	closeErr error // of closing; set once
+}
+
+// Stats are counters of the store since it was opened.
+type Stats struct {
+	Commits     atomic.Int64
+	Syncs       atomic.Int64 // commits that waited for the disk of the database
+	Failed      atomic.Int64 // commits that failed and were rolled back
+	Events      atomic.Int64
+	Duplicates  atomic.Int64
+	Attempts    atomic.Int64
+	Queued      atomic.Int64 // gauge: submissions waiting
+	Checkpoints atomic.Int64 // 0: the database makes its own
+}
+
+// totals are what this lease has counted; they stand in its row.
+type totals struct{ commits, events, attempts, rewards int64 }
+
+// Stats returns the store's counters; they go on counting.
+func (s *Store) Stats() *Stats { return &s.stats }
+
+// Trouble says since when nothing can be stored; the zero value when all is well.
+func (s *Store) Trouble() carom.Trouble {
+	if t := s.trouble.Load(); t != nil {
+		return *t
+	}
+	return carom.Trouble{}
+}
+
+// Now is the time that everything is stored by: the database's, whatever the clock of this machine says.
+func (s *Store) Now() time.Time {
+	if s.opts.Clock != nil {
+		return s.opts.Clock()
+	}
+	return s.clock.now()
+}
+
+// Open connects to the database, makes its tables or brings them up to date, and takes a lease. It starts nothing: call
+// [Store.Run], then [Store.Close].
+//
+// It returns carom.ErrInvalid for a URL, a database or rights that cannot be used, carom.ErrConflict for a database of another
+// deployment, and carom.ErrUnavailable when it cannot be reached now.
+func Open(ctx context.Context, opts Options) (_ *Store, err error) {
+	s := &Store{opts: opts.withDefaults(), dialed: make(chan *link, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
+	s.log = s.opts.Log
+	s.queue.init(s.opts.MaxQueue)
+	s.claims.init()
+	if s.config, err = parseURL(opts.URL); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.Close() // the first error says more
+		}
+	}()
+	if err := s.connect(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := s.openFirstBucket(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := s.join(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := s.load(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return s, nil
+}
+
+// load reads what stays in memory.
+func (s *Store) load(ctx context.Context) error {
+	if err := s.link.prepare(ctx, statements()...); err != nil {
+		return translate(err)
+	}
+	if err := s.transact(ctx, func(tx *tx) error { return s.LoadViews(tx) }); err != nil {
+		return err
+	}
+	return errors.Join(s.LoadKeys(ctx), s.LoadLabels(ctx, s.counts))
+}
+
+// connect opens the pools and the committer's link, and looks at what answers.
+func (s *Store) connect(ctx context.Context) error {
+	first, err := s.dial(ctx)
+	if err != nil {
+		return err
+	}
+	s.link = first
+	if s.pooled = first.pooled; s.pooled {
+		s.config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // nothing that a connection would have to keep
+	}
+	s.r, s.lanes = s.pool(4), s.pool(4)
+	s.Tables = tables.New(tables.Options{
+		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return s.lease.Load().life },
+		Clock: s.Now, RefOf: refOf,
+	})
+	return s.examine(ctx)
+}
+
+func (s *Store) pool(conns int) *sql.DB {
+	db := stdlib.OpenDB(*s.config.Copy())
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return db
+}
+
+// dial makes a link of the committer, with its statements prepared once the tables are there.
+func (s *Store) dial(ctx context.Context) (*link, error) {
+	l := &link{}
+	config := s.config.Config.Copy()
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" {
+			l.warned.Store(true)
+		}
+	}
+	conn, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, translate(err)
+	}
+	l.conn = conn
+	var pid int64
+	whoAmI := one("pid", "SELECT pg_backend_pid()")
+	l.pooled = true // until it is known
+	if err := l.exchange(ctx, query{st: whoAmI, row: func(v [][]byte) error { pid = int8Of(v[0]); return nil }}); err != nil {
+		_ = conn.Close(ctx) // the first error says more
+		return nil, translate(err)
+	}
+	// A pooler tells every client a process of its own making.
+	l.pooled = uint32(pid) != conn.PID()
+	return l, nil
+}
+
+// Close gives the lease back and ends the connections. Call it after Run has returned; twice is safe. What still waits for a
+// commit is refused.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closeErr = s.closeAll() })
+	return s.closeErr
+}
+
+func (s *Store) closeAll() error {
+	s.abandon(&batch{}, errClosed)
+	var errs []error
+	if s.link != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := s.link.conn.Close(ctx); err != nil {
+			s.log.Debug("the database connection ended badly", "error", err)
+		}
+	}
+	select {
+	case l := <-s.dialed:
+		if l != nil {
+			_ = l.conn.Close(context.Background()) // never used
+		}
+	default:
+	}
+	for _, db := range []*sql.DB{s.lanes, s.r} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Run commits and keeps house until ctx ends; then it commits what is queued, gives the lease back, and returns. Nothing is
+// accepted after that.
+func (s *Store) Run(ctx context.Context) error {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.keepHouse(inner) })
+	s.commitUntil(ctx)
+	cancel()
+	wg.Wait()
+	s.leave()
+	return nil
+}

@@ -1,0 +1,81 @@
+package postgres
+
+// The statements of a commit, in the order in which it runs them. Every node locks rows in this order of tables, and those of one
+// table in the order of their keys, so that no two commits wait for one another.
+
+// nowMS is the database's clock. Leases run by it alone.
+const nowMS = `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)`
+
+var (
+	// fence is the first statement of every commit: it finds no row when the node's lease has ended, and keeps it from ending
+	// before the commit does.
+	fence = one("fence", `UPDATE nodes SET seen_at = `+nowMS+`, commits = $3, mark = $4, events = $5, attempts = $6, rewards = $7
+		WHERE no = $1 AND life = $2 AND ended_at = 0
+		RETURNING `+nowMS+`, (SELECT max(bucket) FROM buckets WHERE opened_at > 0), (SELECT max(opened_at) FROM buckets),
+			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'changes')`,
+		kindInt4, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8)
+
+	// claimKeys claims dedupe keys, each for a place, and returns to whom each belongs. One that has expired passes to who asks.
+	// The update that changes nothing makes it return the rows of others as well, as they are when their commits have ended.
+	claimKeys = many("claim_keys", "sum uuid, place bigint, at integer, until integer, agreement integer",
+		`INSERT INTO keys AS k ({names}) SELECT * FROM {rows}
+		ON CONFLICT (sum) DO UPDATE SET
+			place = CASE WHEN `+keyExpired+` THEN excluded.place ELSE k.place END,
+			agreement = CASE WHEN `+keyExpired+` THEN excluded.agreement ELSE k.agreement END,
+			until = CASE WHEN `+keyExpired+` THEN excluded.until ELSE k.until END,
+			at = CASE WHEN `+keyExpired+` THEN excluded.at ELSE k.at END
+		RETURNING sum, place, at, agreement`)
+
+	// giveKeys hands keys to another place of this commit, returnKeys takes back what was claimed for nothing.
+	giveKeys   = many("give_keys", "sum uuid, place bigint, at integer, until integer, agreement integer", `UPDATE keys k SET place = r.place, at = r.at, until = r.until, agreement = r.agreement FROM {rows} WHERE k.sum = r.sum`)
+	returnKeys = many("return_keys", "sum uuid", `DELETE FROM keys k USING {rows} WHERE k.sum = r.sum`)
+
+	insertEvents = many("events", `place bigint, at bigint, app text, source text, network text, event_type text, value text, ymid text, zone_id text,
+		sub_zone_id text, request_var text, telegram_id text, price bigint, external_id text, fields text, flags integer, held text, strength text,
+		endpoints text, method text, path text, query text, content_type text, headers text, body bytea, client text, user_id text, view text,
+		decided text, origin text`, `INSERT INTO events ({names}) SELECT * FROM {rows}`)
+
+	insertRefused = many("refused", `place bigint, at bigint, app text, source text, network text, reason text, detail text, method text, path text,
+		query text, content_type text, headers text, body bytea, client text`, `INSERT INTO refused ({names}) SELECT * FROM {rows}`)
+
+	insertOutcomes = many("outcomes", `place bigint, ordinal smallint, attempt integer, endpoint integer, at bigint, took_us bigint, state text,
+		due_at bigint, reason text, flags integer, method text, url text, sent text, status integer, answer bytea, node integer`,
+		`INSERT INTO outcomes ({names}) SELECT * FROM {rows}
+		ON CONFLICT (place, ordinal, attempt) DO UPDATE SET endpoint = excluded.endpoint, at = excluded.at, took_us = excluded.took_us,
+			state = excluded.state, due_at = excluded.due_at, reason = excluded.reason, flags = excluded.flags, method = excluded.method,
+			url = excluded.url, sent = excluded.sent, status = excluded.status, answer = excluded.answer, node = excluded.node`)
+
+	putDue = many("put_due", `endpoint integer, place bigint, ordinal smallint, due_at bigint, scheduled_at bigint, accepted_at bigint, attempts integer,
+		step integer, sending integer, node integer`, `INSERT INTO due ({names}) SELECT * FROM {rows}
+		ON CONFLICT (endpoint, place, ordinal) DO UPDATE SET due_at = excluded.due_at, scheduled_at = excluded.scheduled_at,
+			accepted_at = excluded.accepted_at, attempts = excluded.attempts, step = excluded.step, sending = excluded.sending, node = excluded.node`)
+
+	deleteDue = many("delete_due", "endpoint integer, place bigint, ordinal smallint",
+		`DELETE FROM due d USING {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal`)
+
+	addCounts = many("counts", `minute bigint, app text, source text, zone_id text, request_var text, event_type text, value text, outcome text, node integer,
+		n bigint, price_units bigint, price_nanos bigint`, `INSERT INTO counts AS c ({names}) SELECT * FROM {rows}
+		ON CONFLICT (minute, app, source, zone_id, request_var, event_type, value, outcome, node)
+		DO UPDATE SET n = c.n + excluded.n, price_units = c.price_units + excluded.price_units, price_nanos = c.price_nanos + excluded.price_nanos`)
+
+	addQuarterCounts = many("quarter_counts", `quarter bigint, app text, source text, zone_id text, event_type text, value text, outcome text, node integer,
+		n bigint, price_units bigint, price_nanos bigint`, `INSERT INTO quarter_counts AS c ({names}) SELECT * FROM {rows}
+		ON CONFLICT (quarter, app, source, zone_id, event_type, value, outcome, node)
+		DO UPDATE SET n = c.n + excluded.n, price_units = c.price_units + excluded.price_units, price_nanos = c.price_nanos + excluded.price_nanos`)
+
+	addDeliveryCounts = many("delivery_counts", "minute bigint, endpoint bigint, outcome text, node integer, n bigint",
+		`INSERT INTO delivery_counts AS c ({names}) SELECT * FROM {rows} ON CONFLICT (minute, endpoint, outcome, node) DO UPDATE SET n = c.n + excluded.n`)
+
+	// returnDue lets go of what this node has claimed.
+	returnDue = many("return_due", "endpoint integer, place bigint, ordinal smallint, node integer",
+		`UPDATE due d SET node = 0 FROM {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`)
+)
+
+// keyExpired is true when the event for which a key is asked came so long after the one that has it that it counts no more.
+const keyExpired = `k.at + (excluded.until - excluded.at) <= excluded.at`
+
+// statements are all that a link keeps prepared.
+func statements() []*statement {
+	return []*statement{begin, commit, rollback, fence, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, putDue, deleteDue,
+		addCounts, addQuarterCounts, addDeliveryCounts, returnDue}
+}

@@ -1,0 +1,132 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"carom"
+)
+
+// reap ends the leases of nodes that have shown no sign of life for too long, and takes over what they left. Any node does it for
+// any other; the rows of nodes see to it that one does.
+func (s *Store) reap(ctx context.Context) error {
+	rows, err := s.lanes.QueryContext(ctx, `UPDATE nodes SET ended_at = `+nowMS+` WHERE no IN
+		(SELECT no FROM nodes WHERE ended_at = 0 AND seen_at < `+nowMS+` - $1 FOR UPDATE SKIP LOCKED) RETURNING no, name`, s.opts.leaseTime.Milliseconds())
+	if err != nil {
+		return translate(err)
+	}
+	for rows.Next() {
+		var no int
+		var name string
+		if err := rows.Scan(&no, &name); err != nil {
+			return errors.Join(translate(err), rows.Close())
+		}
+		s.log.Warn("a node showed no sign of life: its lease is ended", "node", no, "name", name)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return translate(err)
+	}
+	left, err := s.numbers(ctx, `SELECT no FROM nodes WHERE ended_at > 0 AND taken_at = 0`)
+	if err != nil {
+		return err
+	}
+	for _, no := range left {
+		if err := s.takeOver(ctx, no); err != nil {
+			return fmt.Errorf("take over node %d: %w", no, err)
+		}
+	}
+	return nil
+}
+
+// numbers reads a column of small numbers.
+func (s *Store) numbers(ctx context.Context, query string, args ...any) ([]int, error) {
+	rows, err := s.lanes.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer rows.Close()
+	var out []int
+	for rows.Next() {
+		var n int
+		if err := rows.Scan(&n); err != nil {
+			return nil, translate(err)
+		}
+		out = append(out, n)
+	}
+	return out, translate(rows.Err())
+}
+
+// ReasonInterrupted ends a delivery that must not be repeated and may have been sent when its node died.
+const ReasonInterrupted = "interrupted after sending; not repeated, as the endpoint asks"
+
+// takeOver gives every delivery that lived in the memory of a node whose lease has ended a row in the due table, due now; lets go
+// of those that it had claimed; and ends those that must not be repeated and may have been sent. All of it happens at once, or not.
+func (s *Store) takeOver(ctx context.Context, no int) error {
+	var waiting, claimed, interrupted int64
+	name, began := "", time.Now()
+	err := s.transact(ctx, func(tx *tx) error {
+		var mark int64
+		if err := tx.row(`SELECT mark, name FROM nodes WHERE no = $1 AND ended_at > 0 AND taken_at = 0 FOR UPDATE`, []any{no}, &mark, &name); err != nil {
+			return err
+		}
+		var err error
+		if waiting, err = s.takeUpMemory(tx, uint16(no), refOf(mark)); err != nil {
+			return err
+		}
+		now := s.Now().UnixMilli()
+		if interrupted, err = tx.count(`WITH cut AS (DELETE FROM due WHERE node = $1 AND sending = 1 RETURNING endpoint, place, ordinal, attempts),
+			counted AS (INSERT INTO delivery_counts AS c (minute, endpoint, outcome, node, n) SELECT CAST($2 AS bigint) / 60000, endpoint, 'dead', $1, count(*) FROM cut GROUP BY endpoint
+				ON CONFLICT (minute, endpoint, outcome, node) DO UPDATE SET n = c.n + excluded.n)
+			INSERT INTO outcomes (place, ordinal, attempt, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent, status, answer, node)
+			SELECT place, ordinal, attempts + 1, endpoint, CAST($2 AS bigint), 0, 'dead', 0, $3, 0, '', '', '', 0, NULL, $1 FROM cut
+			ON CONFLICT (place, ordinal, attempt) DO NOTHING`, no, now, ReasonInterrupted); err != nil {
+			return err
+		}
+		if claimed, err = tx.count(`UPDATE due SET node = 0 WHERE node = $1`, no); err != nil {
+			return err
+		}
+		if err := tx.exec(`DELETE FROM duties WHERE node = $1`, no); err != nil {
+			return err
+		}
+		return tx.exec(`UPDATE nodes SET taken_at = `+nowMS+` WHERE no = $1`, no)
+	})
+	if errors.Is(err, carom.ErrNotFound) {
+		return nil // another has done it
+	}
+	if err == nil && waiting+claimed+interrupted > 0 {
+		s.log.Warn("what a node left is taken over", "node", no, "name", name, "deliveries", waiting, "claimed", claimed, "interrupted", interrupted, "took", time.Since(began))
+	}
+	return err
+}
+
+// takeUpMemory finds the deliveries of a node's events from the mark on that neither have ended nor have a row in the due table.
+func (s *Store) takeUpMemory(tx *tx, node uint16, mark carom.Ref) (n int64, err error) {
+	var newest int
+	if err := tx.row(`SELECT coalesce(max(bucket), 0) FROM buckets WHERE opened_at > 0 AND dropped = 0`, nil, &newest); err != nil {
+		return 0, err
+	}
+	var oldest int
+	if err := tx.row(`SELECT coalesce(min(bucket), 1) FROM buckets WHERE dropped = 0`, nil, &oldest); err != nil {
+		return 0, err
+	}
+	now := s.Now().UnixMilli()
+	for bucket := max(mark.Bucket, uint32(oldest)); bucket <= uint32(newest); bucket++ {
+		from, to := placeOf(carom.Ref{Bucket: bucket, Node: node}), placeOf(carom.Ref{Bucket: bucket, Node: node, Seq: maxSeq})
+		if bucket == mark.Bucket {
+			from = max(from, placeOf(mark))
+		}
+		found, err := tx.count(`INSERT INTO due (endpoint, place, ordinal, due_at, scheduled_at, accepted_at, attempts, step, sending, node)
+			SELECT CAST(split_part(t.word, ':', 1) AS integer), e.place, CAST(t.n - 1 AS smallint), $3, $3, e.at, coalesce(o.attempt, 0), coalesce(o.attempt, 0), 0, 0
+			FROM events e CROSS JOIN LATERAL string_to_table(e.endpoints, ' ') WITH ORDINALITY AS t (word, n)
+			LEFT JOIN LATERAL (SELECT attempt, state FROM outcomes WHERE place = e.place AND ordinal = t.n - 1 ORDER BY attempt DESC LIMIT 1) o ON true
+			WHERE e.place BETWEEN $1 AND $2 AND e.endpoints <> '' AND t.word <> '-' AND (o.state IS NULL OR o.state = 'pending')
+			ON CONFLICT (endpoint, place, ordinal) DO NOTHING`, from, to, now)
+		if err != nil {
+			return 0, err
+		}
+		n += found
+	}
+	return n, nil
+}
