@@ -16,6 +16,7 @@ import (
 	"unicode"
 
 	"carom"
+	"carom/internal/books"
 )
 
 // Erasing a user is the one change that is made to rows which are otherwise only appended: the person goes, every amount stays.
@@ -287,9 +288,9 @@ func (t *tallies) rename(app, user, to string) {
 		}
 	}
 	for k, at := range t.newer.lasts {
-		if k.user == user && strings.HasPrefix(k.rule, app+"/") {
+		if k.User == user && strings.HasPrefix(k.Rule, app+"/") {
 			delete(t.newer.lasts, k)
-			t.newer.lasts[lastKey{k.rule, to}] = at
+			t.newer.lasts[books.LastKey{Rule: k.Rule, User: to}] = at
 		}
 	}
 }
