@@ -18,9 +18,9 @@ import (
 
 // Books are the rewards of one database as the commit under way sees them, with what that commit has written itself.
 type Books interface {
-	// Claimed says whether a reward has claimed the sum, and whether it is of the rule ("app/rule").
-	Claimed(sum [16]byte, rule string) (some, same bool, err error)
-	// Claimant is the reward that has claimed the sum; nil when none has.
+	// Claimed says who has claimed a view or a transaction: the rule ("app/rule"), or another that is not additional.
+	Claimed(sum [16]byte, rule string) (carom.Earned, error)
+	// Claimant is the reward that has claimed the sum, of a rule that is not additional; nil when none has.
 	Claimant(sum [16]byte) (*tables.RewardRow, error)
 	// Reversed says whether a view or a transaction was taken back.
 	Reversed(sum [16]byte) (bool, error)
@@ -171,16 +171,11 @@ func (s *Settler) facts(sub *carom.Submission, c *carom.Candidate, view [16]byte
 }
 
 // earned says what a view or a transaction has earned before.
-func (s *Settler) earned(sum [16]byte, c *carom.Candidate) (e carom.Earned, err error) {
+func (s *Settler) earned(sum [16]byte, c *carom.Candidate) (carom.Earned, error) {
 	if sum == ([16]byte{}) {
-		return e, nil
+		return carom.Earned{}, nil
 	}
-	some, same, err := s.Books.Claimed(sum, c.Rule)
-	if err != nil {
-		return e, err
-	}
-	own, _, err := s.Books.Claimed(tables.OwnSum(sum, c.Rule), c.Rule)
-	return carom.Earned{ByRule: same || own, ByOther: some && !same}, err
+	return s.Books.Claimed(sum, c.Rule)
 }
 
 // raise counts a reward under its candidate's caps, and for its cooldown.

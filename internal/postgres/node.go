@@ -61,7 +61,7 @@ func (s *Store) join(ctx context.Context) error {
 	s.lives.Store(uint16(no), life)
 	l := &lease{no: uint16(no), life: life}
 	l.prolong(asked.Add(s.opts.leaseTime - margin))
-	s.totals, s.mark, s.bucket.seq, s.bucket.refusedSeq = totals{}, mark{}, 0, 0
+	s.totals, s.mark, s.rewardSeq, s.bucket.seq, s.bucket.refusedSeq = totals{}, mark{}, 0, 0, 0
 	s.lease.Store(l)
 	s.log.Info("node joined", "node", no, "name", s.opts.Name)
 	return nil

@@ -93,13 +93,23 @@ func (k bookkeeper) Reverse(sum [16]byte, at time.Time) error {
 }
 
 // Claimed implements books.Books.
-func (k bookkeeper) Claimed(sum [16]byte, rule string) (some, same bool, err error) {
-	no, hash, some, err := k.s.rewardOf(sum)
-	if err != nil || !some || hash != ruleHash(rule) {
-		return some, false, err
+func (k bookkeeper) Claimed(sum [16]byte, rule string) (e carom.Earned, err error) {
+	no, hash, found, err := k.s.rewardOf(sum)
+	if err != nil {
+		return e, err
 	}
-	r, err := k.s.rewardAt(no)
-	return true, err == nil && r.App+"/"+r.Rule == rule, err
+	if e.ByOther = found; found && hash == ruleHash(rule) {
+		r, err := k.s.rewardAt(no)
+		if err != nil {
+			return e, err
+		}
+		if r.App+"/"+r.Rule == rule {
+			e.ByRule, e.ByOther = true, false
+		}
+	}
+	_, _, own, err := k.s.rewardOf(tables.OwnSum(sum, rule))
+	e.ByRule = e.ByRule || own
+	return e, err
 }
 
 // Claimant implements books.Books.
