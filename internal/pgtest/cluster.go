@@ -127,6 +127,7 @@ func (c *Cluster) create(o Options) error {
 func (c *Cluster) configure(settings map[string]string) error {
 	all := map[string]string{
 		"listen_addresses": loopback, "port": strconv.Itoa(c.port), "unix_socket_directories": c.home.dir, "unix_socket_permissions": "0700",
+		"dynamic_shared_memory_type": "mmap", // in the data folder: a server that is killed leaves nothing elsewhere
 	}
 	maps.Copy(all, settings)
 	var text strings.Builder

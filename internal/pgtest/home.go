@@ -13,13 +13,14 @@ import (
 	"time"
 )
 
-// home is a private folder, and the server that runs in it. The folder's path is short, as the one of a socket has to be.
+// home is a private folder, one for data, and the server that runs in them. The path of the first is short, as the one of a socket
+// has to be.
 //
 // Both go when this process ends, however it ends: a small shell waits for the end of its input, whose other end this process
-// holds, and then ends the server and removes the folder. It is in a session of its own, so that what interrupts this
+// holds, and then ends the server and removes the folders. It is in a session of its own, so that what interrupts this
 // process does not reach it.
 //
-// PostgreSQL and PgBouncer refuse to run as root. Then the folder belongs to the user postgres, who runs them.
+// PostgreSQL and PgBouncer refuse to run as root. Then the folders belong to the user postgres, who runs them.
 type home struct {
 	dir   string
 	data  string // in dir, or in the folder that was asked for
@@ -31,7 +32,8 @@ type home struct {
 	spent time.Duration // processor time of the servers that ended, and of their children
 }
 
-// keeper is the shell's script. Its arguments are the folders. A server that was paused has to go on to end.
+// keeper is the shell's script. Its arguments are the folders. A server that was paused has to go on to end. One that was killed
+// leaves, beside its files, a piece of shared memory, whose number is in the seventh line of its account.
 const keeper = `
 while read -r line; do pid=$line; done
 if [ -n "$pid" ]; then
@@ -40,6 +42,7 @@ if [ -n "$pid" ]; then
 	while [ $n -lt 100 ] && kill -0 "$pid"; do sleep 0.1; n=$((n + 1)); done
 	kill -KILL "$pid"
 fi
+[ -f "$2/postmaster.pid" ] && ipcrm -m "$(sed -n '7s/^ *[0-9]* *//p' "$2/postmaster.pid")"
 rm -rf "$@"
 `
 

@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !linux && !darwin
 
 package pgtest
 
@@ -9,9 +9,11 @@ import (
 )
 
 // errSystem is what every start ends with here.
-var errSystem = errors.New("PostgreSQL is started for tests on Unix only")
+var errSystem = errors.New("PostgreSQL is started for tests on Linux and macOS only")
 
 func giveAway(string) error { return errSystem }
+
+func inMemory() string { return "" }
 
 func asOwner(*exec.Cmd) error { return errSystem }
 

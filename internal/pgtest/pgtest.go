@@ -3,11 +3,11 @@
 // Tests use [Server] and (*Cluster).Database: one cluster per test process, and as many empty databases as there are tests.
 // Benchmarks and tests of crashes use [Start], and then restart, kill, pause, copy and promote the cluster.
 //
-// Everything listens on loopback only, at free ports, with passwords of its own. All files of a cluster lie in a private folder
-// below the system's temporary one. Cluster and folder go when the process ends, even when it is killed: see [home]. No goroutine
+// Everything listens on loopback only, at free ports, with passwords of its own. All files of a cluster lie in private folders,
+// which are temporary. Cluster and folders go when the process ends, even when it is killed: see [home]. No goroutine
 // stays behind, so that packages which look for leaks can use this one.
 //
-// It works on Linux; on other Unix systems without Kill of more than the postmaster, Pause and CPU. Elsewhere tests are skipped.
+// It works on Linux; on macOS without Kill of more than the postmaster, Pause and CPU. Elsewhere tests are skipped.
 package pgtest
 
 import (
@@ -31,14 +31,17 @@ const Oldest = 15
 
 // shared is the cluster of [Server]. It is the state of the process that tests share on purpose, and is written once.
 var shared = sync.OnceValues(func() (*Cluster, error) {
-	return Start(Options{Settings: map[string]string{"max_connections": "300"}}) // many tests at once, with pools
+	return Start(Options{Dir: inMemory(), Settings: map[string]string{
+		"max_connections": "300",   // many tests at once, with pools
+		"max_wal_size":    "256MB", // it may take memory
+	}})
 })
 
 // databases counts the databases of (*Cluster).Database in this process, to name them.
 var databases atomic.Int64
 
 // Server returns the cluster of this test process, which starts at the first call and ends with the process. It is not durable:
-// see [Options]. It may be called by several tests at once, which therefore must neither stop nor set it.
+// see [Options]; where there is room for it in memory, its data lies there. It may be called by several tests at once, which therefore must neither stop nor set it.
 //
 // Without PostgreSQL the test is skipped; with CAROM_TEST_ALL=1 it fails.
 func Server(t testing.TB) *Cluster {

@@ -309,7 +309,7 @@ func TestKilledProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = os.Stdout.WriteString(c.home.dir + " " + strconv.Itoa(pid) + "\n") // read by the parent, or nobody is there
+		_, _ = os.Stdout.WriteString(c.home.dir + " " + c.home.data + " " + strconv.Itoa(pid) + "\n") // read by the parent, or nobody is there
 		select {}
 	}
 	Server(t) // skips where there is none
@@ -328,17 +328,18 @@ func TestKilledProcess(t *testing.T) {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	words := strings.Fields(line)
-	if err := errors.Join(err, cmd.Process.Kill()); err != nil || len(words) != 2 {
+	if err := errors.Join(err, cmd.Process.Kill()); err != nil || len(words) != 3 {
 		t.Fatalf("the child prints %q, %v", line, err)
 	}
 	_ = cmd.Wait() // it was killed
-	pid, err := strconv.Atoi(words[1])
+	pid, err := strconv.Atoi(words[2])
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = until("server and folder to go", func() (bool, error) {
-		_, err := os.Stat(words[0])
-		return errors.Is(err, fs.ErrNotExist) && !alive(pid), nil
+	err = until("server and folders to go", func() (bool, error) {
+		_, err1 := os.Stat(words[0])
+		_, err2 := os.Stat(words[1])
+		return errors.Is(err1, fs.ErrNotExist) && errors.Is(err2, fs.ErrNotExist) && !alive(pid), nil
 	})
 	if err != nil {
 		t.Error(err)
