@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // grants makes the event by which a person grants an amount.
@@ -275,7 +276,7 @@ func TestCheckLedgerListsAHundredFaults(t *testing.T) {
 	if err := damaged.w.exec(`UPDATE rewards SET amount = 6, state = 'held'`); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := damaged.CheckLedger(t.Context()); err != nil || len(report.Faults) != maxFaults || report.Rewards != 150 {
-		t.Errorf("CheckLedger finds %d faults in %d rewards, %v, want %d in 150", len(report.Faults), report.Rewards, err, maxFaults)
+	if report, err := damaged.CheckLedger(t.Context()); err != nil || len(report.Faults) != tables.MaxFaults || report.Rewards != 150 {
+		t.Errorf("CheckLedger finds %d faults in %d rewards, %v, want %d in 150", len(report.Faults), report.Rewards, err, tables.MaxFaults)
 	}
 }

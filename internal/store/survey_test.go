@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // numbersOf names attempts by the ymids of their events and their numbers: "a2" is the second attempt of a's delivery.
@@ -74,8 +75,8 @@ func TestNewestAttemptsAreBoundedByEndpoint(t *testing.T) {
 					t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 				}
 				for _, a := range got[1] {
-					if a.State == carom.Delivered && len(a.Answer) != surveyAnswer {
-						t.Errorf("%s: an answer of %d bytes, want it cut to %d", tt.name, len(a.Answer), surveyAnswer)
+					if a.State == carom.Delivered && len(a.Answer) != tables.SurveyAnswer {
+						t.Errorf("%s: an answer of %d bytes, want it cut to %d", tt.name, len(a.Answer), tables.SurveyAnswer)
 					}
 				}
 			}

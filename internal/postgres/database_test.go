@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// schemas counts the schemas that this process has made.
+var schemas atomic.Int64
+
+// database makes a schema of the test's own in the database that CAROM_TEST_POSTGRES names, and returns the URL that leads there. It is
+// gone when the test has ended.
+func database(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv("CAROM_TEST_POSTGRES")
+	if base == "" {
+		t.Skip("CAROM_TEST_POSTGRES names no database: set it to postgres://user@host/name")
+	}
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
+	run(t, base, `CREATE SCHEMA `+name)
+	t.Cleanup(func() { run(t, base, `DROP SCHEMA `+name+` CASCADE`) })
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatalf("CAROM_TEST_POSTGRES: %v", err)
+	}
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// run runs statements beside all stores.
+func run(t testing.TB, url string, statements ...string) {
+	t.Helper()
+	ctx := context.Background() // also when the test has ended
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // what it did is done
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// look returns the rows of a query with one column of text.
+func look(t testing.TB, url, query string, args ...any) []string {
+	t.Helper()
+	ctx := context.Background() // also when the test has ended
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }() // it only read
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return list
+}
+
+// withHost gives a URL another host and port.
+func withHost(t testing.TB, from, host string) string {
+	t.Helper()
+	u, err := url.Parse(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = host
+	return u.String()
+}
+
+// hostOf is the host and port of a URL.
+func hostOf(t testing.TB, from string) string {
+	t.Helper()
+	u, err := url.Parse(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(u.Host, ":") {
+		u.Host += ":5432"
+	}
+	return u.Host
+}
