@@ -108,7 +108,9 @@ type Store struct {
 	totals  totals
 	doubt   *doubt // the commit of unknown outcome, until it is known
 	orphans []dueRow
-	out     *output
+	// What the commit under way lets go of. It has to be let go of again when the commit fails.
+	returning []dueRow
+	out       *output
 
 	changes atomic.Int64 // of what all nodes have to follow, as counted by the database
 	lives   sync.Map     // by node: in which life its ids were given out
