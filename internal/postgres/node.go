@@ -257,11 +257,14 @@ func (s *Store) eventID(ref carom.Ref) carom.EventID {
 // isOurs says whether an id of the given life can name a row of the node.
 func (s *Store) isOurs(life carom.Incarnation, ref carom.Ref) bool { return s.lifeOf(ref.Node) == life }
 
-// lowMark is the place before which nothing of this node lives in memory only: that of its oldest event that waits, else that of
-// its next one.
-func (s *Store) lowMark() int64 {
+// lowMark is the place before which nothing of this node lives in memory only once the batch is committed: that of its oldest event
+// that waits, else that of its next one, which may be in the batch.
+func (s *Store) lowMark(b *batch) int64 {
 	if ref, ok := s.mark.low(); ok {
 		return placeOf(ref)
+	}
+	if len(b.entries) > 0 {
+		return b.entries[0].place
 	}
 	first := s.bucket.seq + 1
 	return placeOf(carom.Ref{Bucket: s.bucket.number, Node: s.lease.Load().no, Seq: first})
