@@ -2,39 +2,17 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"net/url"
-	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"carom/internal/pgtest"
 )
 
-// schemas counts the schemas that this process has made.
-var schemas atomic.Int64
-
-// database makes a schema of the test's own in the database that CAROM_TEST_POSTGRES names, and returns the URL that leads there. It is
-// gone when the test has ended.
-func database(t testing.TB) string {
-	t.Helper()
-	base := os.Getenv("CAROM_TEST_POSTGRES")
-	if base == "" {
-		t.Skip("CAROM_TEST_POSTGRES names no database: set it to postgres://user@host/name")
-	}
-	name := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
-	run(t, base, `CREATE SCHEMA `+name)
-	t.Cleanup(func() { run(t, base, `DROP SCHEMA `+name+` CASCADE`) })
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatalf("CAROM_TEST_POSTGRES: %v", err)
-	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
+// database makes a database of the test's own, and returns its URL.
+func database(t testing.TB) string { return pgtest.Server(t).Database(t) }
 
 // run runs statements beside all stores.
 func run(t testing.TB, url string, statements ...string) {
