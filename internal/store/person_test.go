@@ -132,7 +132,7 @@ func leftovers(t *testing.T, s *Store, user, other string) {
 }
 
 // each calls see for every value of a query's result.
-func each(t *testing.T, s *Store, query string, see func(column string, value []byte)) {
+func each(t testing.TB, s *Store, query string, see func(column string, value []byte)) {
 	t.Helper()
 	rows, err := s.r.QueryContext(t.Context(), query)
 	if err != nil {
