@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -53,13 +54,13 @@ func keepsEveryField(t *testing.T, open Opener) {
 		if err != nil {
 			t.Fatalf("%s: Story: %v", when, err)
 		}
-		if diff := cmp.Diff(&want, story.Event, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		if diff := cmp.Diff(&want, story.Event, cmpopts.EquateComparable(netip.Addr{}), cmp.Comparer(bytes.Equal)); diff != "" {
 			t.Errorf("%s: stored event (-want +got):\n%s", when, diff)
 		}
 		if len(story.Deliveries) != 2 || story.Deliveries[0].Endpoint != "#3" || story.Deliveries[1].Endpoint != "#700" {
 			t.Errorf("%s: deliveries = %+v, want one to #3 and one to #700", when, story.Deliveries)
 		}
-		if ev, err := s.Event(t.Context(), sub.Receipt.ID); err != nil || cmp.Diff(story.Event, ev, cmpopts.EquateComparable(netip.Addr{})) != "" {
+		if ev, err := s.Event(t.Context(), sub.Receipt.ID); err != nil || cmp.Diff(story.Event, ev, cmpopts.EquateComparable(netip.Addr{}), cmp.Comparer(bytes.Equal)) != "" {
 			t.Errorf("%s: Event = %+v, %v, want that of its story", when, ev, err)
 		}
 	}

@@ -332,7 +332,7 @@ func (tr *traffic) event(at time.Time) *carom.Submission {
 // Whatever comes, in whatever calls, with whatever restarts and crashes between, the store agrees with plain books about each
 // decision, reward, line and balance.
 func agreeWithPlainBooks(t *testing.T, open Opener) {
-	seeds := 4
+	seeds := 3
 	if testing.Short() || race {
 		seeds = 1
 	}

@@ -88,7 +88,7 @@ type fate struct {
 func crashAtAnyMoment(t *testing.T, open Opener) {
 	seeds := 8
 	if testing.Short() || race {
-		seeds = 3
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
