@@ -28,7 +28,7 @@ func move(t testing.TB, s *world, how string) {
 }
 
 // places are where [move] brings a store.
-var places = []string{"at once", "behind others", "after a restart", "after a crash", "behind others, after a restart"}
+var places = []string{"at once", "after a restart", "after a crash", "behind others", "behind others, after a restart"}
 
 func copiesOfLongAgo(t *testing.T, open Opener) {
 	s := begin(t, open, Options{BucketEvents: 10})

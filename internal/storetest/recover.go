@@ -148,7 +148,7 @@ func (f *fates) settled(t *testing.T) {
 }
 
 func (f *fates) targets() (list []carom.Target) {
-	for e := range f.IntN(4) {
+	for e := range f.IntN(5) {
 		list = append(list, carom.Target{Endpoint: e + 1, Direct: f.IntN(3) > 0})
 	}
 	return list
