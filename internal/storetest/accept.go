@@ -21,6 +21,9 @@ func acceptsOnce(t *testing.T, open Opener) {
 	wantCopy(t, s, submission("a", noon), a.Receipt.ID)
 	s.restart(t)
 	wantCopy(t, s, submission("a", noon), a.Receipt.ID)
+	if trouble := s.Trouble(); trouble != (carom.Trouble{}) {
+		t.Errorf("Trouble = %+v, want none", trouble)
+	}
 	events, err := s.Events(t.Context(), carom.EventFilter{YMID: "a"})
 	if err != nil || len(events) != 1 || events[0].ID != a.Receipt.ID {
 		t.Fatalf("Events = %v, %v, want the one of %s", events, err, a.Receipt.ID)

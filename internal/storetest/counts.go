@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -195,5 +196,39 @@ func deliveryCounts(t *testing.T, open Opener) {
 	want = []carom.DeliveryCount{{At: noon.Truncate(time.Hour).Add(time.Hour), Endpoint: "app/backend", Outcome: "delivered", N: 1}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("DeliveryCounts of app by hour (-want +got), %v:\n%s", err, diff)
+	}
+}
+
+// What became of rules is counted with what it was worth, for the source that it came from; so is what no rule counts.
+func rewardCounts(t *testing.T, open Opener) {
+	s := begin(t, open, Options{})
+	first := accept(t, s, within("tx", paid("a", "u", carom.Impression, noon, pays("watch", 5), pays("extra", 2, additional, holds(time.Hour)))))
+	accept(t, s, paid("a", "u", carom.Click, noon, pays("watch", 5)))
+	uncounted := submission("b", noon)
+	uncounted.Uncounted = true
+	accept(t, s, uncounted)
+	accept(t, s, byCarom(carom.HoldEnded, "1", noon, carom.RewardChange{Mature: first.Receipt.Decided[1].Reward.ID}))
+	accept(t, s, takesBack(transaction("tx"), "2", noon))
+	accept(t, s, grants("u", "gems", 3*coin, "3", noon))
+	list, err := s.Counts(t.Context(), carom.CountFilter{Rewards: true, GroupBy: []string{"outcome", "source", "value"}})
+	if err != nil {
+		t.Fatalf("Counts: %v", err)
+	}
+	got := map[string]string{}
+	for _, c := range list {
+		got[c.Outcome] = fmt.Sprintf("%d of %s, %s %s", c.N, c.Source, c.Price, c.Value)
+	}
+	want := map[string]string{
+		"reward:granted:watch": "1 of monetag, 5 coins", "reward:held:extra": "1 of monetag, 2 coins", "reward:declined:rewarded:watch": "1 of monetag,  ",
+		"reward:granted:extra": "1 of monetag, 2 coins", "reward:reversed:watch": "1 of monetag, 5 coins", "reward:reversed:extra": "1 of monetag, 2 coins",
+		"reward:granted:" + carom.RuleByHand: "1 of " + carom.SourceCarom + ", 3 gems", carom.OutcomeUncounted: "1 of monetag,  ",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counts of rewards (-want +got):\n%s", diff)
+	}
+	for outcome := range outcomes(t, s) {
+		if strings.HasPrefix(outcome, carom.OutcomeReward) {
+			t.Errorf("%s is counted among received postbacks", outcome)
+		}
 	}
 }

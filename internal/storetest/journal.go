@@ -56,7 +56,9 @@ func refusedAreKeptAndPaged(t *testing.T, open Opener) {
 			if len(page) == 0 {
 				break
 			}
-			got = append(got, page...)
+			if got = append(got, page...); len(got) > len(want) {
+				t.Fatalf("Refused(%+v) repeats some", f)
+			}
 			f.Before = page[len(page)-1].ID
 		}
 		if diff := cmp.Diff(wanted, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {

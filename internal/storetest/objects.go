@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +25,7 @@ func objectsComeBack(t *testing.T, open Opener) {
 	s := begin(t, open, Options{})
 	want := carom.Objects{
 		Publishers: []carom.Publisher{{Name: "acme", Title: "Acme Games"}},
-		Apps:       []carom.App{{Name: "app", Title: "The app", Publisher: "acme", TimeZone: "Europe/Berlin", Currencies: map[string]int{"coins": 0}}, {Name: "game"}},
+		Apps:       []carom.App{{Name: "app", Title: "The app", Publisher: "acme", TimeZone: "Europe/Berlin", Currencies: map[string]int{"coins": 0}, BotToken: "42:token-of-the-bot"}, {Name: "game"}},
 		Rules: []carom.Rule{{App: "app", Name: "watch", Price: carom.PriceRule{Currency: "coins", Fixed: carom.Price{Nanos: 5, Set: true}},
 			Caps: []carom.Cap{{Per: []string{carom.CapUser}, Rewards: 3}}, Hold: time.Hour}},
 		Sources: []carom.Source{{App: "app", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser, Template: "?uid={ymid}",
@@ -83,11 +83,12 @@ func objectsComeBack(t *testing.T, open Opener) {
 			t.Errorf("%s: Objects (-want +got), %v:\n%s", how, err, diff)
 		}
 	}
+	secret := regexp.MustCompile(`whsec_|token-of-the-bot`)
 	text, err := json.Marshal(got)
-	if err != nil || strings.Contains(string(text), "whsec_") {
+	if err != nil || secret.Match(text) {
 		t.Errorf("JSON of objects shows secrets, or %v: %s", err, text)
 	}
-	if text := fmt.Sprintf("%v %+v %#v", got, got, got); strings.Contains(text, "whsec_") {
+	if text := fmt.Sprintf("%v %+v %#v", got, got, got); secret.MatchString(text) {
 		t.Errorf("printing objects shows their secrets: %s", text)
 	}
 }

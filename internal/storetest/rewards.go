@@ -329,6 +329,27 @@ func whatEventsEarn(t *testing.T, open Opener) {
 				{paid("d", "u", carom.Impression, in(-time.Hour), c), "watch declined cooldown"}, {paid("e", "u", carom.Click, in(20*time.Minute), c), "watch granted"},
 			}
 		}, "15 coins"},
+		"what is judged again has a cooldown of its own": {func() []step {
+			c := pays("watch", 5, cooled)
+			again := pays("watch", 5, cooled, func(c *carom.Candidate) { c.Again = true })
+			return []step{
+				{paid("a", "u", carom.Impression, noon, c), "watch granted"}, {paid("b", "u", carom.Impression, in(time.Minute), again), "watch granted"},
+				{paid("c", "u", carom.Impression, in(2*time.Minute), again), "watch declined cooldown"}, {paid("d", "u", carom.Impression, in(2*time.Minute), c), "watch declined cooldown"},
+			}
+		}, "10 coins"},
+		"what a view has earned before it was opened": {func() []step {
+			late := func(sub *carom.Submission) *carom.Submission {
+				sub = inOpened(func(v *carom.View) { v.Sources = nil }, sub)
+				sub.View.Plain = view(sub.Event.YMID)
+				return sub
+			}
+			return []step{
+				{paid("v", "u", carom.Impression, noon, pays("watch", 5)), "watch granted"},
+				{late(paid("v", "u", carom.Click, noon, pays("watch", 5))), "watch declined rewarded"},
+				{late(paid("v", "u", carom.Completion, noon, pays("other", 5))), "other declined rewarded"},
+				{late(paid("w", "u", carom.Click, noon, pays("other", 5))), "other granted"},
+			}
+		}, "10 coins"},
 		"a held reward is credited when its hold ends, once": {func() []step {
 			return []step{
 				{paid("a", "u", carom.Impression, noon, pays("watch", 5, holds(time.Hour))), "watch held"},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,6 +20,7 @@ import (
 func pages(t testing.TB, s *world, f carom.EventFilter) []carom.EventID {
 	t.Helper()
 	var ids []carom.EventID
+	seen := map[carom.EventID]bool{}
 	for {
 		list, err := s.Events(t.Context(), f)
 		if err != nil {
@@ -28,6 +30,10 @@ func pages(t testing.TB, s *world, f carom.EventFilter) []carom.EventID {
 			t.Fatalf("Events(%+v) returned %d", f, len(list))
 		}
 		for _, ev := range list {
+			if seen[ev.ID] {
+				t.Fatalf("Events(%+v) returned %s a second time", f, ev.ID)
+			}
+			seen[ev.ID] = true
 			ids = append(ids, ev.ID)
 		}
 		if len(list) == 0 {
@@ -62,12 +68,13 @@ func searchFindsAll(t *testing.T, open Opener) {
 		t.Helper()
 		filters := []carom.EventFilter{{}, {App: "app"}, {App: "game", Source: "admob"}, {Source: "monetag"}, {YMID: "view3"}, {YMID: "view3", User: "7"},
 			{User: "8"}, {User: "8", Zone: "1"}, {Zone: "2"}, {Zone: "2", App: "app"}, {Zone: "0", Source: "admob", User: "9", YMID: "view17"},
-			{YMID: "nobody"}, {Zone: "77"}, {App: "nobody"}}
+			{YMID: "nobody"}, {Zone: "77"}, {App: "nobody"},
+			{Since: noon.Add(130 * time.Millisecond)}, {User: "8", Since: noon.Add(70 * time.Millisecond)}}
 		for _, f := range filters {
 			var want []carom.EventID
 			for _, ev := range all {
 				if (f.App == "" || f.App == ev.App) && (f.Source == "" || f.Source == ev.Source) && (f.YMID == "" || f.YMID == ev.YMID) &&
-					(f.User == "" || f.User == ev.TelegramID) && (f.Zone == "" || f.Zone == ev.ZoneID) {
+					(f.User == "" || f.User == ev.TelegramID) && (f.Zone == "" || f.Zone == ev.ZoneID) && !ev.At.Before(f.Since) {
 					want = append(want, ev.ID)
 				}
 			}
@@ -167,7 +174,10 @@ func searchBesideAccepts(t *testing.T, open Opener) {
 					if len(list) == 0 {
 						break
 					}
-					got = append(got, list...)
+					if got = append(got, list...); len(got) > events {
+						t.Errorf("found %d of %d events", len(got), events)
+						return
+					}
 					f.Before = list[len(list)-1].ID
 				}
 				if int64(len(got)) < n {

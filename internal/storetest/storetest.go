@@ -189,6 +189,7 @@ func Run(t *testing.T, open Opener) {
 			{"prices add up", pricesAddUp},
 			{"request vars beyond the bound", requestVarsAreBounded},
 			{"of deliveries", deliveryCounts},
+			{"of rewards", rewardCounts},
 		}},
 		{"rewards", []test{
 			{"one in every order of events", oneRewardInEveryOrder},
