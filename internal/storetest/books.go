@@ -344,8 +344,9 @@ func agreeWithPlainBooks(t *testing.T, open Opener) {
 	}
 }
 
-// Agree makes up events, restarts and crashes at random, and compares the store with plain books. Fail is nil, or runs f while the
-// place's store cannot commit, and returns when it can again: what was refused meanwhile has left nothing behind.
+// Agree makes up events, restarts and crashes at random, and compares the store with plain books. It is a test of [Run], which
+// a package runs again where its store can be made to fail: fail runs f while the store that is open in p can commit nothing, and
+// returns when it can again. What was refused meanwhile must have left nothing behind. With nil, no commit fails.
 func Agree(t *testing.T, open Opener, rnd *rand.Rand, fail func(t testing.TB, p Place, f func())) {
 	s := begin(t, open, Options{BucketEvents: 20 + rnd.IntN(30), SegmentRewards: 3})
 	repeatingSource(t, s)

@@ -150,6 +150,9 @@ func rewardsPageByPage(t *testing.T, open Opener) {
 					for _, r := range list {
 						got = append(got, r.ID)
 					}
+					if len(got) > len(all) {
+						t.Fatalf("%s: Rewards(%+v) repeats some", when, f)
+					}
 					f.Before = got[len(got)-1]
 				}
 				if diff := cmp.Diff(want, got); diff != "" {

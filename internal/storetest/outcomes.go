@@ -150,8 +150,8 @@ func beginIsKept(t *testing.T, open Opener) {
 	}
 }
 
-// Whoever gives up on Begin before it was written has nothing written behind their back: the delivery would be taken for sent after
-// the next start. Writing may have come first.
+// Whoever gives up on Begin before it was written has nothing written behind their back: the delivery would be taken for sent
+// after the next start. Writing may have come first.
 func beginIsWithdrawn(t *testing.T, open Opener) {
 	s := begin(t, open, Options{})
 	for i := range 20 {

@@ -155,8 +155,8 @@ func retentionBesideReaders(t *testing.T, open Opener) {
 	wg.Wait()
 }
 
-// Views whose ymid carom made go ninety days after they ended, counters of days after forty; an app's own ymids and caps that count
-// for ever stay.
+// Views whose ymid carom made go ninety days after they ended, counters of days after forty; an app's own ymids and caps that
+// count for ever stay.
 func retentionKeepsWhatCounts(t *testing.T, open Opener) {
 	s := begin(t, open, Options{Retention: 400 * day})
 	capped := func(ymid string) carom.Decided {

@@ -3,8 +3,8 @@
 //
 // The suite asks for what users are promised and for nothing that is an accident of an engine. Ids are unique, but may have gaps.
 // Lists come newest first by the time of acceptance, where events that came at the same reading of the clock may come in any
-// order; a page's cursor neither skips nor repeats. Submissions of one Accept are judged in their order. What only one engine has,
-// its files, its faults, its counters of commits, is tested beside that engine.
+// order; a page's cursor neither skips nor repeats. Submissions of one Accept are judged in their order. What only one engine
+// has, its files, its faults, its counters of commits, is tested beside that engine.
 package storetest
 
 import (
@@ -254,7 +254,7 @@ func Run(t *testing.T, open Opener) {
 	}
 }
 
-// Noon is when the suite's clocks begin: far from the edges of minutes, hours and days.
+// noon is when the suite's clocks begin: far from the edges of minutes, hours and days.
 var noon = time.Date(2026, 3, 1, 12, 30, 30, 0, time.UTC)
 
 const day = 24 * time.Hour
