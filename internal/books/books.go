@@ -207,9 +207,12 @@ func (s *Settler) change(sub *carom.Submission, life carom.Incarnation, ref caro
 		}
 		return s.advance(sub, r, ch.Mature != "")
 	case ch.Grant != nil:
-		was, err := s.Books.Claimant(sub.Transaction)
-		if err != nil {
-			return err
+		var was *tables.RewardRow
+		if sub.Transaction != ([16]byte{}) {
+			var err error
+			if was, err = s.Books.Claimant(sub.Transaction); err != nil {
+				return err
+			}
 		}
 		if was != nil { // the same grant again, whose first event may be forgotten
 			sub.Receipt.Decided = append(sub.Receipt.Decided, carom.Decided{

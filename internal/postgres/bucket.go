@@ -41,7 +41,7 @@ var partitioned = []string{"events", "outcomes", "refused"}
 // reading or writing the others.
 func (s *Store) makeBuckets(ctx context.Context, upTo uint32) error {
 	return s.transact(ctx, func(tx *tx) error {
-		if err := tx.exec(`SELECT pg_advisory_xact_lock($1)`, lockBuckets); err != nil {
+		if err := tx.exec(`SELECT pg_advisory_xact_lock($1)`, int64(lockBuckets)); err != nil {
 			return err
 		}
 		newest := 0

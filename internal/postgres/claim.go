@@ -17,6 +17,9 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 	if l == nil || !l.valid() {
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errNoLink)
 	}
+	if err := s.giveBack(ctx, c.Endpoint); err != nil {
+		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
+	}
 	number := s.claims.number()
 	rows, err := s.claimRows(ctx, c, l)
 	if err != nil {
@@ -133,6 +136,24 @@ func (s *Store) letGo(rows []dueRow) {
 		s.returned.put(rows)
 		s.queue.signal()
 	}
+}
+
+// giveBack gives back at once what the endpoint's lane has let go of, for a claim that is to find it.
+func (s *Store) giveBack(ctx context.Context, endpoint int) error {
+	rows := s.returned.of(endpoint)
+	if len(rows) == 0 {
+		return nil
+	}
+	places, ordinals, nodes := make([]int64, len(rows)), make([]int32, len(rows)), make([]int32, len(rows))
+	for i, row := range rows {
+		places[i], ordinals[i], nodes[i] = row.place, int32(row.ordinal), int32(row.node)
+	}
+	if _, err := s.lanes.ExecContext(ctx, `UPDATE due d SET node = 0 FROM unnest($2::bigint[], $3::int[], $4::int[]) AS r (place, ordinal, node)
+		WHERE d.endpoint = $1 AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`, endpoint, places, ordinals, nodes); err != nil {
+		s.letGo(rows)
+		return translate(err)
+	}
+	return nil
 }
 
 // NextDue returns when the endpoint's next waiting delivery is due after now; zero when none is.

@@ -1,6 +1,9 @@
 package postgres
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // claims remembers which rows of the due table are in this node's hands, as the rows say too. Each claim has a number of its own:
 // whoever still holds a delivery of an earlier claim cannot take it for the one that was claimed since.
@@ -77,6 +80,21 @@ func (r *returned) take() []dueRow {
 	defer r.mu.Unlock()
 	rows := r.rows
 	r.rows = nil
+	return rows
+}
+
+// of takes those of one endpoint.
+func (r *returned) of(endpoint int) []dueRow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var rows []dueRow
+	r.rows = slices.DeleteFunc(r.rows, func(row dueRow) bool {
+		if row.endpoint != endpoint {
+			return false
+		}
+		rows = append(rows, row)
+		return true
+	})
 	return rows
 }
 

@@ -127,13 +127,16 @@ func (t *tx) Query(query string, row func([]driver.Value) error, args ...any) er
 	if err != nil {
 		return translate(err)
 	}
-	values, to := make([]driver.Value, len(columns)), make([]any, len(columns))
-	for i := range values {
-		to[i] = &values[i]
+	values, scanned, to := make([]driver.Value, len(columns)), make([]any, len(columns)), make([]any, len(columns))
+	for i := range to {
+		to[i] = &scanned[i]
 	}
 	for rows.Next() {
 		if err := rows.Scan(to...); err != nil {
 			return translate(err)
+		}
+		for i, v := range scanned {
+			values[i] = v
 		}
 		if err := row(values); err != nil {
 			return err

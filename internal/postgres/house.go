@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"carom"
 )
 
 // How often a node looks after what nobody waits for.
@@ -84,7 +82,7 @@ func (s *Store) pruneOnDuty(ctx context.Context) error {
 // samples that nothing needs any more. [Store.Run] calls it every minute, on one node.
 func (s *Store) Prune(ctx context.Context) error {
 	now := s.Now()
-	old, err := s.numbers(ctx, `SELECT bucket FROM buckets WHERE closed_at > 0 AND closed_at < $1 AND dropped = 0 ORDER BY bucket`, now.Add(-s.opts.Retention).UnixMilli())
+	old, err := s.oldBuckets(ctx, now.Add(-s.opts.Retention).UnixMilli())
 	if err != nil {
 		return err
 	}
@@ -100,23 +98,65 @@ func (s *Store) Prune(ctx context.Context) error {
 	if err := s.sweepKeys(ctx, now); err != nil {
 		return fmt.Errorf("dedupe keys: %w", err)
 	}
-	minute := now.Add(-s.opts.CountRetention).Unix() / 60
+	if err := s.PruneCounts(ctx, now.Add(-s.opts.CountRetention), now.Add(-s.opts.UnverifiedRetention)); err != nil {
+		return err
+	}
+	if err := s.PruneShadow(ctx, now, now.Add(-s.opts.CountRetention)); err != nil {
+		return fmt.Errorf("shadow: %w", err)
+	}
+	return s.tidyRewards(ctx, now)
+}
+
+// How long what stands beside rewards is kept. Rewards, lines and balances are kept for ever.
+const (
+	keepViews    = 90 * 24 * time.Hour // views with a ymid of carom's own, after they expired; an app's own ymids are kept for ever
+	keepCounters = 40                  // days of caps that count by the day
+	keepJoins    = 31 * 24 * time.Hour // views whose ymid repeats: longer than any window in which an event may join
+	tidyAll      = 24 * time.Hour
+)
+
+// tidyRewards drops views that nobody can ask for any more and counters of days that are over, once a day.
+func (s *Store) tidyRewards(ctx context.Context, now time.Time) error {
+	if now.Sub(s.tidied) < tidyAll {
+		return nil
+	}
+	if err := s.DropViews(ctx, now.Add(-keepViews)); err != nil {
+		return fmt.Errorf("views: %w", err)
+	}
+	year, month, day := now.AddDate(0, 0, -keepCounters).Date()
 	for _, d := range []struct {
 		where string
 		arg   int64
 	}{
-		{"counts WHERE minute < $1", minute}, {"delivery_counts WHERE minute < $1", minute}, {"quarter_counts WHERE quarter < $1", minute / carom.QuarterMinutes},
-		{"unverified WHERE at < $1", now.Add(-s.opts.UnverifiedRetention).UnixMilli()}, {"joins WHERE at < $1", now.Add(-keepJoins).UnixMilli()},
+		{"counters WHERE day > 0 AND day < $1", int64(year*10_000 + int(month)*100 + day)}, {"joins WHERE at < $1", now.Add(-keepJoins).UnixMilli()},
 	} {
 		if _, err := s.lanes.ExecContext(ctx, "DELETE FROM "+d.where, d.arg); err != nil {
 			return translate(err)
 		}
 	}
+	s.tidied = now
 	return nil
 }
 
-// keepJoins is how long views whose ymid repeats are kept for events to join: longer than any window.
-const keepJoins = 31 * 24 * time.Hour
+// oldBuckets are those whose newest row was received before a moment, oldest first.
+func (s *Store) oldBuckets(ctx context.Context, before int64) ([]int, error) {
+	closed, err := s.numbers(ctx, `SELECT bucket FROM buckets WHERE closed_at > 0 AND opened_at < $1 AND dropped = 0 ORDER BY bucket`, before)
+	if err != nil {
+		return nil, err
+	}
+	for i, bucket := range closed {
+		from, to := bucketStart(uint32(bucket)), bucketStart(uint32(bucket)+1)
+		var newest int64
+		if err := s.lanes.QueryRowContext(ctx, `SELECT greatest((SELECT max(at) FROM events WHERE place >= $1 AND place < $2), (SELECT max(at) FROM refused WHERE place >= $1 AND place < $2), 0)`,
+			from, to).Scan(&newest); err != nil {
+			return nil, translate(err)
+		}
+		if newest >= before {
+			return closed[:i], nil // the others are younger
+		}
+	}
+	return closed, nil
+}
 
 // dropBucket ends the deliveries of the bucket's events that still wait, then drops its partitions. Interrupted anywhere, it goes
 // on when it is called again, by any node.

@@ -20,6 +20,7 @@ var migrations embed.FS
 const (
 	lockMigrate = 0x6361_726f_6d00_0001
 	lockBuckets = 0x6361_726f_6d00_0002
+	lockNodes   = 0x6361_726f_6d00_0003
 )
 
 // oldestServer is the release of PostgreSQL from which on everything is there that carom uses.

@@ -40,15 +40,17 @@ const margin = 2 * time.Second
 // join takes a lease on a number that no row names any more.
 func (s *Store) join(ctx context.Context) error {
 	asked := time.Now()
-	life, now, no, others := newLife(asked), int64(0), 0, 0
-	const newest = `SELECT coalesce((SELECT max(no) FROM nodes), 0)`
+	var now, newest int64
+	var life carom.Incarnation
+	no, others := 0, 0
 	err := s.transact(ctx, func(tx *tx) error {
-		if err := tx.exec(`LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		if err := tx.exec(`SELECT pg_advisory_xact_lock($1)`, int64(lockNodes)); err != nil {
 			return err
 		}
-		if err := tx.row(newest, nil, &no); err != nil {
+		if err := tx.row(`SELECT coalesce(max(no), 0), coalesce(max(life), 0), `+nowMS+` FROM nodes`, nil, &no, &newest, &now); err != nil {
 			return err
 		}
+		life = max(newLife(time.UnixMilli(now)), carom.Incarnation(newest)+1)
 		if no++; no > maxNode { // around: one that retention has forgotten
 			if err := tx.row(`SELECT coalesce(min(g), 0) FROM generate_series(1, $1) g WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE no = g)`, []any{maxNode}, &no); err != nil {
 				return err

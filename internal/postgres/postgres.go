@@ -127,6 +127,7 @@ type Store struct {
 	trouble    atomic.Pointer[carom.Trouble] // nil while commits succeed
 	unverified *tables.Unverified
 	returned   returned
+	tidied     time.Time        // when tidyRewards last did its work; the janitor's alone
 	swept      map[string]int64 // how far sweepKeys has come, in blocks, by table; the janitor's alone
 
 	closing  sync.Once

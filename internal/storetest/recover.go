@@ -32,8 +32,8 @@ func crashLosesNothing(t *testing.T, open Opener) {
 	s.settle(t)
 	s.crash(t)
 	life, _ := place(t, subs[0].Receipt.ID)
-	if now, _ := place(t, accept(t, s, submission("after", noon)).Receipt.ID); now != life {
-		t.Errorf("ids name the life %d after a crash, want %d as before", now, life)
+	if now, _ := place(t, accept(t, s, submission("after", noon)).Receipt.ID); now < life {
+		t.Errorf("ids name the life %d after a crash, which is before %d", now, life)
 	}
 	now, soon, late := claimDue(t, s, 1, noon), claimDue(t, s, 1, noon.Add(time.Minute)), claimDue(t, s, 1, noon.Add(time.Hour))
 	for _, part := range []struct {
