@@ -2,38 +2,20 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"net/url"
-	"os"
-	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"carom/internal/pgtest"
 )
 
-// schemas counts the schemas that this process has made.
-var schemas atomic.Int64
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// database makes a schema of the test's own in the database that CAROM_TEST_POSTGRES names, and returns the URL that leads there. It is
-// gone when the test has ended.
+// database makes an empty database, which is gone when the test has ended, and returns its URL.
 func database(t testing.TB) string {
 	t.Helper()
-	base := os.Getenv("CAROM_TEST_POSTGRES")
-	if base == "" {
-		t.Skip("CAROM_TEST_POSTGRES names no database: set it to postgres://user@host/name")
-	}
-	name := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
-	run(t, base, `CREATE SCHEMA `+name)
-	t.Cleanup(func() { run(t, base, `DROP SCHEMA `+name+` CASCADE`) })
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatalf("CAROM_TEST_POSTGRES: %v", err)
-	}
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return pgtest.Server(t).Database(t)
 }
 
 // run runs statements beside all stores.
@@ -70,28 +52,4 @@ func look(t testing.TB, url, query string, args ...any) []string {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return list
-}
-
-// withHost gives a URL another host and port.
-func withHost(t testing.TB, from, host string) string {
-	t.Helper()
-	u, err := url.Parse(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = host
-	return u.String()
-}
-
-// hostOf is the host and port of a URL.
-func hostOf(t testing.TB, from string) string {
-	t.Helper()
-	u, err := url.Parse(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(u.Host, ":") {
-		u.Host += ":5432"
-	}
-	return u.Host
 }

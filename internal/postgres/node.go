@@ -254,12 +254,14 @@ func (s *Store) isOurs(ctx context.Context, life carom.Incarnation, ref carom.Re
 	return known == life && ref.Bucket <= maxBucket, err
 }
 
-// lowMark is the place before which nothing of this node lives in memory only: that of its oldest event that waits, else that of
-// its next one.
-func (s *Store) lowMark() int64 {
+// lowMark is the place before which nothing of this node lives in memory only, once the batch is committed: that of the oldest event
+// that waits, else that of the batch's first, else that of the next one.
+func (s *Store) lowMark(b *batch) int64 {
 	if ref, ok := s.mark.low(); ok {
 		return placeOf(ref)
 	}
-	first := s.bucket.seq + 1
-	return placeOf(carom.Ref{Bucket: s.bucket.number, Node: s.lease.Load().no, Seq: first})
+	if len(b.entries) > 0 {
+		return b.entries[0].place
+	}
+	return placeOf(carom.Ref{Bucket: s.bucket.number, Node: s.lease.Load().no, Seq: s.bucket.seq + 1})
 }
