@@ -25,7 +25,19 @@ type Delivery struct {
 
 	// Ticket is the store's note on a delivery that lives in memory only; zero for one that has a row in the due table.
 	Ticket uint64
+	// Claimed is the store's note on the claim under which the delivery was handed out, where several nodes share the store: a later
+	// claim of the same delivery has another. Zero elsewhere.
+	Claimed uint64
 }
+
+// Hold says whether a node may act for a delivery that it was handed.
+type Hold int
+
+const (
+	HoldSure   Hold = iota // it is the node's, and nobody else will have it for a while: an attempt may begin
+	HoldUnsure             // nobody is known to have taken it, but the store has been silent: wait
+	HoldLost               // it is others' now: forget it
+)
 
 // Attempt is one HTTP exchange made for a delivery, or its end without one. It is append-only.
 type Attempt struct {

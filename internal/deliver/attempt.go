@@ -39,6 +39,9 @@ func (l *lane) work(t turn) {
 
 // attempt makes one attempt and records it.
 func (l *lane) attempt(t turn) result {
+	if l.e.hold(t.d) != carom.HoldSure {
+		return result{storeErr: errNotHeld}
+	}
 	begun := l.e.opts.Clock()
 	deadline := t.d.Since.Add(t.ep.Deadline)
 	if !begun.Before(deadline) {
@@ -50,6 +53,9 @@ func (l *lane) attempt(t turn) result {
 			// Nothing is sent. If what Begin stored survives a crash, the next start ends the delivery: better unsent than
 			// sent twice.
 			return result{storeErr: err}
+		}
+		if l.e.hold(t.d) != carom.HoldSure { // the process was halted meanwhile, say
+			return result{storeErr: errNotHeld}
 		}
 	}
 	a := &carom.Attempt{Delivery: t.d.ID, Number: t.d.Attempts + 1, At: begun.UTC()}
@@ -98,8 +104,10 @@ func (l *lane) exchange(t turn, a *carom.Attempt, begun time.Time) (o Outcome) {
 
 // settle takes up what a turn says about the receiver and the delivery. The caller holds mu.
 func (l *lane) settle(now time.Time, t turn, r *result) {
+	if t.probe {
+		l.breaker.probing = false
+	}
 	if !r.made {
-		l.breaker.probing = l.breaker.probing && !t.probe
 		if r.storeErr != nil {
 			l.unbegun(t.d, r.storeErr)
 		}
@@ -116,11 +124,10 @@ func (l *lane) settle(now time.Time, t turn, r *result) {
 		l.lastFailure, l.lastFailed = o.Reason, now
 	}
 	switch {
-	case t.probe:
+	case t.probe && l.breaker.open: // another node may have closed it meanwhile
 		if l.breaker.noteProbe(now, o, l.e.opts.Random()) {
 			l.e.opts.Log.Info("endpoint answers again", "endpoint_id", l.name())
-			l.table.releasedAt, l.table.dueOnly, l.table.cursor = now, false, 0
-			l.noteChange()
+			l.catchUp(now)
 		}
 	case l.breaker.open: // it was under way when the breaker opened: no news
 	case l.breaker.note(now, o, l.e.opts.Random()):
@@ -129,8 +136,18 @@ func (l *lane) settle(now time.Time, t turn, r *result) {
 	}
 }
 
+// catchUp makes what waited while the breaker was open go out in order. The caller holds mu.
+func (l *lane) catchUp(now time.Time) {
+	l.table.releasedAt, l.table.dueOnly, l.table.cursor = now, false, 0
+	l.noteChange()
+}
+
 // unbegun puts back a delivery whose attempt could not begin because of the store. The caller holds mu.
 func (l *lane) unbegun(d *carom.Delivery, err error) {
+	if l.e.hold(d) == carom.HoldLost {
+		l.noteChange()
+		return
+	}
 	l.noteStore(err)
 	if d.Ticket != 0 {
 		l.sendAway(d)

@@ -65,7 +65,6 @@ func (b *breaker) note(now time.Time, o *Outcome, random float64) (opened bool) 
 
 // noteProbe takes up the outcome of a probe and says whether that closes the breaker.
 func (b *breaker) noteProbe(now time.Time, o *Outcome, random float64) (closed bool) {
-	b.probing = false
 	if o.Ill || o.NoNews {
 		b.scheduleProbe(now, random)
 		return false
@@ -82,10 +81,23 @@ func (b *breaker) scheduleProbe(now time.Time, random float64) {
 	b.wait = min(2*b.wait, lastProbe)
 }
 
+// follow opens a breaker that another node has opened, or closes one that another has closed. A probe that is under way here still
+// counts as one. after is how much later than by its own schedule the first probe is due.
+func (b *breaker) follow(since, now time.Time, after time.Duration, random float64) {
+	*b = breaker{open: !since.IsZero(), since: since, probing: b.probing}
+	if !b.open {
+		b.since, b.windowStart = now, now
+		return
+	}
+	b.wait = firstProbe
+	b.scheduleProbe(now.Add(after), random)
+}
+
 // memo is what the store knows of a lane's breaker. The lane's mu guards it.
 type memo struct {
 	open    bool
 	writing bool
+	written time.Time // when it was last told
 }
 
 // recallBreaker opens the breaker if it was open when the engine last ended, so that a receiver which is down is not shown
@@ -113,7 +125,7 @@ func (l *lane) rememberBreaker() {
 		err := l.e.opts.Store.SetBreaker(l.e.claims, l.no, openedAt)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.memo.writing = false
+		l.memo.writing, l.memo.written = false, l.e.opts.Clock()
 		if err == nil {
 			l.memo.open = open
 		} // else the next tend tries again

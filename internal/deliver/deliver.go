@@ -52,11 +52,12 @@ type Client interface {
 // Options are what an engine is made of. Zero fields mean their defaults.
 type Options struct {
 	Store       Store
+	Peers       Peers                        // nil: no other process makes attempts to the same endpoints
 	Client      Client                       // closed when the engine stops
 	MaxInFlight int                          // attempts under way over all lanes; 4,096
 	MaxQueued   int                          // first attempts that wait in memory over all lanes; 65,536
 	Grace       time.Duration                // for attempts under way when the engine stops; 10 s
-	Clock       func() time.Time             // nil: the system's
+	Clock       func() time.Time             // nil: the system's. With Peers it has to be one that all nodes share
 	Random      func() float64               // in [0, 1); nil: math/rand
 	Observe     func(Outcome, time.Duration) // told of every attempt; nil: nobody is
 	Log         *slog.Logger
@@ -74,9 +75,12 @@ type Engine struct {
 	running atomic.Bool    // between the beginning of Run and its end; a lane starts something only if it sees this under its mu
 	work    sync.WaitGroup // everything that was started
 
-	knowsAll     atomic.Bool // SetEndpoints has been called: whoever is not among lanes has been deleted
-	tending      atomic.Bool // tendTable runs
-	foundOrphans bool        // by tendTable
+	knowsAll  atomic.Bool // SetEndpoints has been called: whoever is not among lanes has been deleted
+	tending   atomic.Bool // tendTable runs
+	following atomic.Bool // follow runs
+
+	foundOrphans bool         // by tendTable
+	strangers    map[int]bool // endpoints that were not known at the last look, though something waits for them
 
 	claims, calls       context.Context // end when the engine stops, and when the grace is over
 	endClaims, endCalls context.CancelFunc
@@ -238,6 +242,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		if now.Sub(tended) >= tableEvery && e.knowsAll.Load() && e.tending.CompareAndSwap(false, true) {
 			tended = now
 			e.start(e.tendTable)
+		}
+		if e.opts.Peers != nil && e.following.CompareAndSwap(false, true) {
+			e.start(e.follow)
 		}
 		select {
 		case <-tend.C:

@@ -21,7 +21,7 @@ const (
 
 // lane is one endpoint's way out. It lives as long as the engine, also when its endpoint is deleted.
 //
-// At any time it runs at most as many workers as its concurrency allows, one fill (or burial) and one drain.
+// At any time it runs at most as many workers as its width allows, one fill (or burial), one drain and one that reserves turns.
 type lane struct {
 	e  *Engine
 	no int
@@ -31,7 +31,8 @@ type lane struct {
 
 	mu       sync.Mutex      // guards all below; nothing is waited for under it
 	ep       *route.Endpoint // the last one known; nil when its endpoint was deleted before this engine began
-	limiter  *rate.Limiter   // nil: no limit
+	limiter  *rate.Limiter   // nil: no limit, or one that is shared with other nodes
+	turns    turns           // of a limit that is shared
 	breaker  breaker
 	memo     memo
 	removed  bool // its endpoint is deleted, or not known yet
@@ -67,11 +68,14 @@ func (l *lane) configure(ep *route.Endpoint) {
 	old := l.ep
 	l.ep, l.removed = ep, false
 	switch {
-	case ep.Rate <= 0:
+	case ep.Rate <= 0 || l.e.opts.Peers != nil:
 		l.limiter = nil
 	case old == nil || old.Rate != ep.Rate:
 		// A burst of a twentieth of a second keeps any sliding second within 105 % of the rate.
 		l.limiter = rate.NewLimiter(rate.Limit(ep.Rate), max(1, int(ep.Rate/20)))
+	}
+	if old != nil && old.Rate != ep.Rate {
+		l.turns.at = nil
 	}
 	if old != nil && old.Deadline != ep.Deadline {
 		l.table.expiryAt = time.Time{}
@@ -117,9 +121,13 @@ func (l *lane) reserve() bool {
 	if l.shut() || l.breaker.open {
 		return false
 	}
-	limit := l.ep.Concurrency + queueBase
-	if l.ep.Rate > 0 {
-		limit = min(limit, l.ep.Concurrency+int(2*l.ep.Rate))
+	width, rate := l.share()
+	if width == 0 {
+		return false
+	}
+	limit := width + queueBase
+	if rate > 0 {
+		limit = min(limit, width+int(2*rate))
 	}
 	if l.reserved+l.queue.len() >= limit {
 		return false
@@ -167,7 +175,9 @@ func (l *lane) giveUpMemory() {
 // giveBack releases what was claimed and not attempted. The caller holds mu.
 func (l *lane) giveBack() {
 	for l.ready.len() > 0 {
-		l.e.opts.Store.Release(l.ready.pop())
+		if d := l.ready.pop(); l.e.hold(d) != carom.HoldLost {
+			l.e.opts.Store.Release(d)
+		}
 		l.table.backlog = true
 		l.table.cursor = 0 // what is given back may lie before it
 	}
@@ -210,6 +220,9 @@ func (l *lane) drain() {
 
 // leave moves one delivery that lives in memory out of it. The caller does not hold mu.
 func (l *lane) leave(d *carom.Delivery, removed bool) {
+	if l.e.hold(d) == carom.HoldLost {
+		return
+	}
 	if removed {
 		l.e.end(d, carom.Dead, reasonDeleted)
 		return
@@ -228,7 +241,7 @@ func (l *lane) tend() {
 		l.e.queued.Add(-1)
 		l.sendAway(l.queue.pop())
 	}
-	l.table.resting = false
+	l.table.resting, l.turns.resting = false, false
 	if at := l.table.lookAt.at; !at.IsZero() && now.Sub(at) >= tendEvery {
 		l.noteChange() // the clock was set forward: the alarm rings too late
 	}
@@ -261,7 +274,14 @@ type turn struct {
 
 // next picks the delivery to attempt now and takes its places; ok is false when none may begin. The caller holds mu.
 func (l *lane) next(now time.Time) (t turn, ok bool) {
-	if l.shut() || l.inFlight >= l.ep.Concurrency {
+	if l.shut() {
+		return turn{}, false
+	}
+	width, _ := l.share()
+	if width == 0 {
+		l.giveUpMemory()
+	}
+	if l.inFlight >= width {
 		return turn{}, false
 	}
 	probe := l.breaker.open
@@ -271,8 +291,13 @@ func (l *lane) next(now time.Time) (t turn, ok bool) {
 		}
 		return turn{}, false
 	}
+	hold := l.dropLost()
 	l.fillIfNeeded(probe)
 	if l.queue.len() == 0 && l.ready.len() == 0 {
+		return turn{}, false
+	}
+	if hold == carom.HoldUnsure {
+		l.wakeAt(now, now.Add(unsurePause))
 		return turn{}, false
 	}
 	if l.limiter != nil {
@@ -281,26 +306,37 @@ func (l *lane) next(now time.Time) (t turn, ok bool) {
 			return turn{}, false
 		}
 	}
+	paced := l.ep.Rate > 0 && l.e.opts.Peers != nil
+	if paced && !l.mayTakeTurn(now) {
+		return turn{}, false
+	}
 	if !l.e.gate.enter(l, l.inFlight) {
 		return turn{}, false
 	}
 	if l.limiter != nil {
 		l.limiter.AllowN(now, 1)
 	}
+	if paced {
+		l.turns.at = l.turns.at[1:]
+	}
 	l.inFlight++
-	l.breaker.probing = probe
+	if probe {
+		l.breaker.probing = true
+	}
 	return turn{d: l.pick(), ep: l.ep, probe: probe}, true
 }
 
 // pick alternates between new work and backlog when both wait. The caller holds mu and knows that one does.
 func (l *lane) pick() *carom.Delivery {
-	l.fromDue = l.ready.len() > 0 && (l.queue.len() == 0 || !l.fromDue)
+	l.fromDue = l.nextFromDue()
 	if l.fromDue {
 		return l.ready.pop()
 	}
 	l.e.queued.Add(-1)
 	return l.queue.pop()
 }
+
+func (l *lane) nextFromDue() bool { return l.ready.len() > 0 && (l.queue.len() == 0 || !l.fromDue) }
 
 // minWait keeps a lane with a high rate from being woken for each token.
 const minWait = time.Millisecond

@@ -137,9 +137,10 @@ func (l *lane) fillIfNeeded(probe bool) {
 	if t := &l.table; !t.backlog || t.filling || t.resting {
 		return
 	}
-	full, low := l.ep.Concurrency+fillAhead, fillAhead/2
-	if l.ep.Rate > 0 { // a slow lane does not hold for minutes what it has claimed
-		full = min(full, 1+int(2*l.ep.Rate))
+	width, rate := l.share()
+	full, low := width+fillAhead, fillAhead/2
+	if rate > 0 { // a slow lane does not hold for minutes what it has claimed
+		full = min(full, 1+int(2*rate))
 		low = min(low, full/2)
 	}
 	if probe {
@@ -279,7 +280,10 @@ func (e *Engine) record(d *carom.Delivery, a *carom.Attempt) {
 // lane is shut, its breaker open, or its backlog long, and, the first time, those of endpoints that were deleted before the
 // engine began. Asking for the backlogs reads the whole table, so it is done only when something may be found.
 //
-// Only one runs at a time: it alone uses e.foundOrphans.
+// An endpoint that another node was told of just now looks like a deleted one here. So with peers only those that are still unknown at a
+// second look count as deleted.
+//
+// Only one runs at a time: it alone uses e.foundOrphans and e.strangers.
 func (e *Engine) tendTable() {
 	defer e.tending.Store(false)
 	now := e.opts.Clock()
@@ -287,7 +291,9 @@ func (e *Engine) tendTable() {
 	for _, l := range *e.lanes.Load() {
 		l.mu.Lock()
 		if !l.removed && !now.Before(l.table.expiryAt) {
-			deadlines[l] = l.ep.Deadline
+			if width, _ := l.share(); width > 0 { // else other nodes look after it
+				deadlines[l] = l.ep.Deadline
+			}
 		}
 		l.mu.Unlock()
 	}
@@ -302,13 +308,19 @@ func (e *Engine) tendTable() {
 		return
 	}
 	oldest := make(map[int]time.Time, len(backlogs))
+	strangers := map[int]bool{}
 	for _, b := range backlogs {
 		oldest[b.Endpoint] = b.Oldest
-		if !e.foundOrphans {
+		switch {
+		case e.foundOrphans || e.lane(b.Endpoint) != nil:
+		case e.opts.Peers == nil || e.strangers[b.Endpoint]:
 			e.bury(b.Endpoint)
+		default:
+			strangers[b.Endpoint] = true
 		}
 	}
-	e.foundOrphans = true
+	e.foundOrphans = len(strangers) == 0
+	e.strangers = strangers
 	for l, deadline := range deadlines {
 		l.expireOld(now, deadline, oldest[l.no])
 	}

@@ -17,6 +17,7 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 	if l == nil || !l.valid() {
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errNoLink)
 	}
+	number := s.claims.number()
 	rows, err := s.claimRows(ctx, c, l)
 	if err != nil {
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", translate(err))
@@ -24,13 +25,13 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 	defer func() {
 		if err != nil {
 			for _, row := range rows {
-				s.claims.release(c.Endpoint, claimKey{row.place, row.ordinal})
+				s.claims.release(c.Endpoint, claimKey{row.place, row.ordinal}, number)
 			}
 			s.letGo(rows)
 		}
 	}()
 	for _, row := range rows {
-		s.claims.take(c.Endpoint, claimKey{row.place, row.ordinal})
+		s.claims.take(c.Endpoint, claimKey{row.place, row.ordinal}, number)
 	}
 	if s.lease.Load() != l { // it was lost meanwhile, and with it what was claimed
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errFenced)
@@ -42,11 +43,11 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 	cursor := c.Cursor
 	var out []*carom.Delivery
 	for _, row := range rows {
-		cursor = max(cursor, uint64(row.accepted))
+		cursor = max(cursor, uint64(row.place))
 		ref := refOf(row.place)
 		stored, there := events[row.place]
 		if !there { // its bucket is gone: so is the delivery
-			gone := &resultOp{ref: ref, delivery: carom.Delivery{Endpoint: c.Endpoint, Ordinal: row.ordinal}, gone: true}
+			gone := &resultOp{ref: ref, delivery: carom.Delivery{Endpoint: c.Endpoint, Ordinal: row.ordinal, Claimed: number}, gone: true}
 			if err := s.queue.putResult(gone); err != nil {
 				return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
 			}
@@ -58,29 +59,35 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 		}
 		out = append(out, &carom.Delivery{
 			ID: stored.event.ID.Delivery(row.ordinal), Event: stored.event, Reward: reward, Endpoint: c.Endpoint, Ordinal: row.ordinal,
-			Attempts: row.attempts, Step: row.step, Since: time.UnixMilli(row.accepted).UTC(),
+			Attempts: row.attempts, Step: row.step, Since: time.UnixMilli(row.accepted).UTC(), Claimed: number,
 		})
 	}
 	return out, cursor, nil
 }
 
-// claimRows takes rows of the due table for this node. The order in which an update returns its rows is not that of its query, so
-// they are sorted again.
+// claimRows takes rows of the due table for this node. Rows that another node has locked, to claim or to change them, are left to it.
+// The order in which an update returns its rows is not that of its query, so they are sorted again.
+//
+// The key of the node's row is locked, so that whoever takes the node over waits for this claim, and finds its rows; a claim that
+// comes later finds the lease ended, and takes nothing. Commits of the node are not held up by that.
 func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease) ([]dueRow, error) {
 	where, order := `due_at > $4 AND due_at <= $5`, `due_at, place`
 	args := []any{c.Endpoint, int(l.no), c.Limit, milliOr(c.DueAfter, -1), milliOr(c.DueBy, math.MaxInt64)}
-	if c.InOrder {
-		where, order = `accepted_at > $4 AND due_at <= $5 AND scheduled_at < $6 AND accepted_at < $7`, `accepted_at, place, ordinal`
+	switch {
+	case c.InOrder && c.ScheduledBefore.IsZero() && c.SinceBefore.IsZero():
+		// What comes back soon shows up again, so a cursor is needed, and one that tells apart what was accepted in the same
+		// millisecond. Places are in order of acceptance on each node.
+		where, order = `place > $4 AND due_at <= $5`, `place, ordinal`
 		args[3] = int64(c.Cursor)
-		if !c.ScheduledBefore.IsZero() || !c.SinceBefore.IsZero() || c.Cursor == 0 {
-			args[3] = int64(-1) // what was claimed before does not show up again
-		}
-		args = append(args, milliOr(c.ScheduledBefore, math.MaxInt64), milliOr(c.SinceBefore, math.MaxInt64))
+	case c.InOrder: // what was claimed before does not show up again: the oldest that nobody has, whatever the cursor
+		where, order = `scheduled_at < $4 AND due_at <= $5 AND accepted_at < $6`, `accepted_at, place, ordinal`
+		args[3] = milliOr(c.ScheduledBefore, math.MaxInt64)
+		args = append(args, milliOr(c.SinceBefore, math.MaxInt64))
 	}
-	rows, err := s.lanes.QueryContext(ctx, `WITH mine AS (SELECT endpoint, place, ordinal FROM due WHERE endpoint = $1 AND node = 0 AND `+where+`
+	rows, err := s.lanes.QueryContext(ctx, `WITH lease AS (SELECT no FROM nodes WHERE no = $2 AND ended_at = 0 FOR KEY SHARE),
+		mine AS (SELECT endpoint, place, ordinal FROM due WHERE endpoint = $1 AND node = 0 AND `+where+`
 			ORDER BY `+order+` LIMIT $3 FOR UPDATE SKIP LOCKED),
-		taken AS (UPDATE due d SET node = $2 FROM mine m WHERE d.endpoint = m.endpoint AND d.place = m.place AND d.ordinal = m.ordinal
-			AND EXISTS (SELECT 1 FROM nodes WHERE no = $2 AND ended_at = 0)
+		taken AS (UPDATE due d SET node = l.no FROM mine m, lease l WHERE d.endpoint = m.endpoint AND d.place = m.place AND d.ordinal = m.ordinal
 			RETURNING d.place, d.ordinal, d.due_at, d.accepted_at, d.attempts, d.step)
 		SELECT place, ordinal, due_at, accepted_at, attempts, step FROM taken ORDER BY `+order, args...)
 	if err != nil {
@@ -89,7 +96,7 @@ func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease) ([]dueRo
 	defer rows.Close()
 	var out []dueRow
 	for rows.Next() {
-		row := dueRow{endpoint: c.Endpoint}
+		row := dueRow{endpoint: c.Endpoint, node: int(l.no)}
 		if err := rows.Scan(&row.place, &row.ordinal, &row.due, &row.accepted, &row.attempts, &row.step); err != nil {
 			return nil, err
 		}
@@ -108,15 +115,16 @@ func milliOr(t time.Time, absent int64) int64 {
 // Release gives back a claimed delivery for which no attempt was made.
 func (s *Store) Release(d *carom.Delivery) {
 	_, ref, _, err := d.ID.Place()
-	if err != nil || d.Ticket != 0 {
+	l := s.lease.Load()
+	if err != nil || d.Ticket != 0 || l == nil {
 		return
 	}
 	key := claimKey{placeOf(ref), d.Ordinal}
-	if !s.claims.has(d.Endpoint, key) {
+	if !s.claims.has(d.Endpoint, key, d.Claimed) {
 		return
 	}
-	s.claims.release(d.Endpoint, key)
-	s.letGo([]dueRow{{endpoint: d.Endpoint, place: key.place, ordinal: key.ordinal}})
+	s.claims.release(d.Endpoint, key, d.Claimed)
+	s.letGo([]dueRow{{endpoint: d.Endpoint, place: key.place, ordinal: key.ordinal, node: int(l.no)}})
 }
 
 // letGo has the committer give rows back.
@@ -136,15 +144,6 @@ func (s *Store) NextDue(ctx context.Context, endpoint int, now time.Time) (time.
 		return time.Time{}, translate(err)
 	}
 	return time.UnixMilli(ms).UTC(), nil
-}
-
-// DueEndpoints returns the numbers of the endpoints for which something waits that is due now and in nobody's hands, whoever
-// put it there: lanes of all nodes ask every second or so.
-func (s *Store) DueEndpoints(ctx context.Context) ([]int, error) {
-	// One look into the index for each endpoint, however much waits.
-	return s.numbers(ctx, `WITH RECURSIVE e (no) AS (SELECT min(endpoint) FROM due WHERE node = 0
-		UNION ALL SELECT (SELECT min(endpoint) FROM due WHERE node = 0 AND endpoint > no) FROM e WHERE no IS NOT NULL)
-		SELECT no FROM e WHERE no IS NOT NULL AND EXISTS (SELECT 1 FROM due WHERE node = 0 AND endpoint = no AND due_at <= $1)`, s.Now().UnixMilli())
 }
 
 // Backlogs returns what waits in the due table, per endpoint that has something waiting.

@@ -2,10 +2,12 @@ package postgres
 
 import "sync"
 
-// claims remembers which rows of the due table are in this node's hands, as the rows say too.
+// claims remembers which rows of the due table are in this node's hands, as the rows say too. Each claim has a number of its own:
+// whoever still holds a delivery of an earlier claim cannot take it for the one that was claimed since.
 type claims struct {
-	mu   sync.Mutex // guards held, and the maps in it
-	rows map[int]map[claimKey]struct{}
+	mu   sync.Mutex // guards all below
+	last uint64
+	rows map[int]map[claimKey]uint64 // by endpoint
 }
 
 // claimKey names a due row of one endpoint.
@@ -14,30 +16,41 @@ type claimKey struct {
 	ordinal int
 }
 
-func (c *claims) init() { c.rows = map[int]map[claimKey]struct{}{} }
+func (c *claims) init() { c.rows = map[int]map[claimKey]uint64{} }
 
-func (c *claims) take(endpoint int, k claimKey) {
+// number gives out the number of a claim.
+func (c *claims) number() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last++
+	return c.last
+}
+
+func (c *claims) take(endpoint int, k claimKey, number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.rows[endpoint]
 	if m == nil {
-		m = map[claimKey]struct{}{}
+		m = map[claimKey]uint64{}
 		c.rows[endpoint] = m
 	}
-	m[k] = struct{}{}
+	m[k] = number
 }
 
-func (c *claims) release(endpoint int, k claimKey) {
+// release ends the claim with that number. One that was made since stands.
+func (c *claims) release(endpoint int, k claimKey, number uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.rows[endpoint], k)
+	if c.rows[endpoint][k] == number {
+		delete(c.rows[endpoint], k)
+	}
 }
 
-func (c *claims) has(endpoint int, k claimKey) bool {
+func (c *claims) has(endpoint int, k claimKey, number uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ok := c.rows[endpoint][k]
-	return ok
+	newest, ok := c.rows[endpoint][k]
+	return ok && newest == number
 }
 
 // forget drops them all: the lease under which they were claimed is lost.
@@ -47,7 +60,7 @@ func (c *claims) forget() {
 	clear(c.rows)
 }
 
-// returned are rows of the due table that this node lets go of with its next commit.
+// returned are rows of the due table that this node lets go of with its next commit. Each names the node that had claimed it.
 type returned struct {
 	mu   sync.Mutex // guards rows
 	rows []dueRow

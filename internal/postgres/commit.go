@@ -120,7 +120,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 		runtime.Gosched()
 		s.queue.take(b)
 		b.leaveWithdrawn()
-		if b.empty() && !b.flush {
+		if b.empty() && !b.flush && !s.returned.waiting() {
 			if ending && s.queue.empty() {
 				return
 			}
@@ -242,6 +242,7 @@ func (s *Store) tryBatch(b *batch) error {
 	if err != nil && !isServerError(err) {
 		s.hangUp()
 		s.doubt = s.doubtful(b)
+		s.returning = nil
 		return err
 	}
 	if err != nil {
@@ -266,6 +267,8 @@ func isServerError(err error) bool {
 // rollBack ends the failed transaction, if the connection is still good, and gives back what the batch took from memory.
 func (s *Store) rollBack(err error) error {
 	s.unverified.GiveBack()
+	s.returned.put(s.returning)
+	s.returning = nil
 	if s.link.alive() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -495,6 +498,8 @@ func (s *Store) answer(b *batch, err error) {
 	kept := b.results[:0]
 	for _, op := range b.results {
 		switch {
+		case op.done != nil && err == nil && op.lost:
+			op.done <- errFenced
 		case op.done != nil: // whoever waits decides what to do
 			op.done <- err
 		case err != nil && !s.doubt.holds(op):
@@ -527,5 +532,6 @@ func (s *Store) applyMemory(b *batch) {
 	}
 	clear(s.orphans)
 	s.orphans = s.orphans[:0]
+	s.returning = nil
 	s.unverified.Written()
 }

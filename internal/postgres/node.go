@@ -17,11 +17,17 @@ type lease struct {
 	no   uint16
 	life carom.Incarnation // in which its ids are given out
 
-	until atomic.Pointer[time.Time] // it stands at least until then, by this machine's steady clock
+	until atomic.Pointer[time.Time] // it stands at least until then, by this machine's clocks
+	share atomic.Pointer[share]     // of what all nodes do together; nil: none yet. The committer writes it
+	since int64                     // the database's time at the first beat, when all see the node; 0: before. The committer's alone
 }
 
-// valid says whether the lease stands for certain. When the database has not answered for long, it may have ended.
-func (l *lease) valid() bool { return time.Now().Before(*l.until.Load()) }
+// valid says whether the lease stands for certain. When the database has not answered for long, it may have ended. Both clocks of
+// the machine have to agree: the steady one stands still while a machine sleeps, and the other one may be set back.
+func (l *lease) valid() bool {
+	now, until := time.Now(), *l.until.Load()
+	return now.Before(until) && now.Round(0).Before(until.Round(0))
+}
 
 func (l *lease) prolong(until time.Time) { l.until.Store(&until) }
 
@@ -34,7 +40,7 @@ const margin = 2 * time.Second
 // join takes a lease on a number that no row names any more.
 func (s *Store) join(ctx context.Context) error {
 	asked := time.Now()
-	life, now, no := newLife(asked), int64(0), 0
+	life, now, no, others := newLife(asked), int64(0), 0, 0
 	const newest = `SELECT coalesce((SELECT max(no) FROM nodes), 0)`
 	err := s.transact(ctx, func(tx *tx) error {
 		if err := tx.exec(`LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE`); err != nil {
@@ -51,6 +57,9 @@ func (s *Store) join(ctx context.Context) error {
 				return fmt.Errorf("all %d numbers of nodes are taken: too many leases began within the retention: %w", maxNode, carom.ErrUnavailable)
 			}
 		}
+		if err := tx.row(`SELECT count(*) FROM nodes WHERE ended_at = 0`, nil, &others); err != nil {
+			return err
+		}
 		return tx.row(`INSERT INTO nodes (no, life, name, version, schema, began_at, seen_at) VALUES ($1, $2, $3, $4, $5, `+nowMS+`, `+nowMS+`) RETURNING seen_at`,
 			[]any{no, int64(life), s.opts.Name, s.opts.Version, schemaVersion()}, &now)
 	})
@@ -61,6 +70,9 @@ func (s *Store) join(ctx context.Context) error {
 	s.lives.Store(uint16(no), life)
 	l := &lease{no: uint16(no), life: life}
 	l.prolong(asked.Add(s.opts.leaseTime - margin))
+	if others == 0 {
+		l.share.Store(&share{nodes: 1})
+	}
 	s.totals, s.mark, s.rewardSeq, s.bucket.seq, s.bucket.refusedSeq = totals{}, mark{}, 0, 0, 0
 	s.lease.Store(l)
 	s.log.Info("node joined", "node", no, "name", s.opts.Name)
@@ -79,7 +91,8 @@ func (s *Store) loseLease() {
 	s.log.Error("this node's lease was ended by another node, since it showed no sign of life: it drops what it holds and joins again")
 	s.lease.Store(nil)
 	s.claims.forget()
-	s.doubt, s.orphans = nil, nil
+	s.returned.take()
+	s.doubt, s.orphans, s.returning = nil, nil, nil
 	s.mark = mark{}
 }
 
@@ -90,13 +103,15 @@ func (s *Store) rejoin() error {
 	return s.join(ctx)
 }
 
-// beat takes up what the fence of a commit returned: the time, the newest time bucket, the number of changes that all nodes have to
-// follow, and the oldest bucket that is kept.
+// beat takes up what the fence of a commit returned: the time, the newest time bucket and when it was opened, the oldest bucket that
+// is kept, the number of changes that all nodes have to follow, how many nodes there are, this one's place among them, and when the
+// other that has been silent for the longest was last seen.
 func (s *Store) beat(v [][]byte, asked time.Time) {
 	s.clock.note(time.UnixMilli(int8Of(v[0])), asked, time.Now())
 	b := &s.bucket
 	b.newest, b.newestOpened, b.oldest, b.asked = uint32(int8Of(v[1])), time.UnixMilli(int8Of(v[2])), uint32(int8Of(v[3])), asked
 	s.changes.Store(int8Of(v[4]))
+	s.lease.Load().follow(int8Of(v[0]), int(int8Of(v[5])), int(int8Of(v[6])), int8Of(v[7]))
 }
 
 // proven takes up that a commit has proven the lease.
@@ -133,6 +148,8 @@ type doubt struct {
 	due     []dueRow    // what its direct deliveries need if it was made: nobody has them in memory
 	results []*resultOp // whose outcomes it carries
 	events  int64
+	// What it lets go of.
+	returning []dueRow
 }
 
 // holds says whether the outcome waits for what became of the commit.
@@ -149,7 +166,7 @@ func (d *doubt) holds(op *resultOp) bool {
 
 // doubtful notes what has to be known of a batch when it turns out that it was committed.
 func (s *Store) doubtful(b *batch) *doubt {
-	d := &doubt{commits: s.next().commits}
+	d := &doubt{commits: s.next().commits, returning: s.returning}
 	for _, op := range b.results {
 		if op.done == nil {
 			d.results = append(d.results, op)
@@ -201,6 +218,7 @@ func (s *Store) settleDoubt() error {
 		s.log.Info("the commit of unknown outcome was not made")
 		s.unverified.GiveBack()
 		s.queue.putBack(d.results)
+		s.returned.put(d.returning)
 		return nil
 	}
 	s.log.Info("the commit of unknown outcome was made", "events", d.events)
@@ -254,8 +272,8 @@ func (s *Store) isOurs(ctx context.Context, life carom.Incarnation, ref carom.Re
 	return known == life && ref.Bucket <= maxBucket, err
 }
 
-// lowMark is the place before which nothing of this node lives in memory only, once the batch is committed: that of the oldest event
-// that waits, else that of the batch's first, else that of the next one.
+// lowMark is the place before which nothing of this node lives in memory only once the batch is committed: that of its oldest event
+// that waits, else that of its next one, which may be in the batch.
 func (s *Store) lowMark(b *batch) int64 {
 	if ref, ok := s.mark.low(); ok {
 		return placeOf(ref)
@@ -263,5 +281,6 @@ func (s *Store) lowMark(b *batch) int64 {
 	if len(b.entries) > 0 {
 		return b.entries[0].place
 	}
-	return placeOf(carom.Ref{Bucket: s.bucket.number, Node: s.lease.Load().no, Seq: s.bucket.seq + 1})
+	first := s.bucket.seq + 1
+	return placeOf(carom.Ref{Bucket: s.bucket.number, Node: s.lease.Load().no, Seq: first})
 }

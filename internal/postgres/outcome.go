@@ -28,26 +28,21 @@ func (s *Store) Defer(d *carom.Delivery, due time.Time) error {
 // Begin notes that an attempt which must not be repeated is about to begin, and returns once that is committed. From then on
 // the delivery is claimed and has a row in the due table: its Ticket becomes zero.
 //
-// When it returns an error, d is as it was: carom.ErrUnavailable when the database or the store's end prevents it, the cause of
-// ctx when that ended first.
+// When it returns an error, d is as it was: carom.ErrUnavailable when the database or the store's end prevents it, or when the node
+// has lost the delivery with its lease; the cause of ctx when that ended first.
 func (s *Store) Begin(ctx context.Context, d *carom.Delivery) error {
-	op := &resultOp{delivery: *d, sending: true, waiter: waiter{done: make(chan error, 1)}}
-	_, ref, _, err := d.ID.Place()
-	if err != nil {
-		return err
+	op := &resultOp{delivery: *d, sending: true, claim: d.Claimed, waiter: waiter{done: make(chan error, 1)}}
+	if d.Ticket != 0 {
+		op.claim = s.claims.number()
 	}
-	key := claimKey{placeOf(ref), d.Ordinal}
-	s.claims.take(d.Endpoint, key)
-	if err = s.queueResult(op); err == nil {
+	err := s.queueResult(op)
+	if err == nil {
 		err = op.wait(ctx)
 	}
 	if err != nil {
-		if d.Ticket != 0 {
-			s.claims.release(d.Endpoint, key)
-		}
 		return fmt.Errorf("begin attempt: %w", err)
 	}
-	d.Ticket = 0
+	d.Ticket, d.Claimed = 0, op.claim
 	return nil
 }
 
@@ -60,29 +55,15 @@ func (s *Store) queueResult(op *resultOp) error {
 	return s.queue.putResult(op)
 }
 
-// Holds says whether this node may act for a delivery: nobody else does, and nobody will before the node's lease ends. A lane asks
-// before each attempt.
-func (s *Store) Holds(d *carom.Delivery) bool {
-	l := s.lease.Load()
-	if l == nil || !l.valid() {
-		return false
-	}
-	_, ref, _, err := d.ID.Place()
-	if err != nil {
-		return false
-	}
+// owns is Holds without the lease's time: the commit itself proves that.
+func (s *Store) owns(op *resultOp) bool { return s.has(s.lease.Load(), &op.delivery, op.ref) }
+
+// has says whether what the node was handed is still in its hands under a lease.
+func (s *Store) has(l *lease, d *carom.Delivery, ref carom.Ref) bool {
 	if d.Ticket != 0 {
 		return ref.Node == l.no
 	}
-	return s.claims.has(d.Endpoint, claimKey{placeOf(ref), d.Ordinal})
-}
-
-// owns is Holds without the lease's time: the commit itself proves that.
-func (s *Store) owns(op *resultOp) bool {
-	if op.delivery.Ticket != 0 {
-		return op.ref.Node == s.lease.Load().no
-	}
-	return op.gone || s.claims.has(op.delivery.Endpoint, claimKey{placeOf(op.ref), op.delivery.Ordinal})
+	return s.claims.has(d.Endpoint, claimKey{placeOf(ref), d.Ordinal}, d.Claimed)
 }
 
 // outcomeRetry is the outcome of a delivery as counted when an attempt failed; see carom.DeliveryCount.
@@ -107,7 +88,7 @@ func (s *Store) writeResults(b *batch, now time.Time) {
 	}
 	last := make(map[place]*resultOp, len(b.results))
 	for _, op := range b.results {
-		if s.owns(op) {
+		if op.lost = !s.owns(op); !op.lost {
 			last[place{op.delivery.Endpoint, claimKey{placeOf(op.ref), op.delivery.Ordinal}}] = op
 		}
 	}
@@ -126,12 +107,13 @@ func (s *Store) writeResults(b *batch, now time.Time) {
 	for _, d := range s.orphans {
 		s.out.putDue(d)
 	}
-	for _, d := range s.returned.take() {
+	s.returning = append(s.returning, s.returned.take()...)
+	for _, d := range s.returning {
 		r := s.out.returned
 		r.int4(d.endpoint)
 		r.int8(d.place)
 		r.int2(d.ordinal)
-		r.int4(node)
+		r.int4(d.node)
 	}
 }
 
@@ -222,9 +204,13 @@ func (s *Store) settle(op *resultOp) {
 		s.stats.Attempts.Add(1)
 		s.totals.attempts++
 	}
-	if op.delivery.Ticket != 0 {
-		s.mark.done(op.delivery.Ticket)
+	d, key := &op.delivery, claimKey{placeOf(op.ref), op.delivery.Ordinal}
+	if op.sending { // before Begin returns: from then on it is claimed
+		s.claims.take(d.Endpoint, key, op.claim)
+	}
+	if d.Ticket != 0 {
+		s.mark.done(d.Ticket)
 	} else if !op.sending {
-		s.claims.release(op.delivery.Endpoint, claimKey{placeOf(op.ref), op.delivery.Ordinal})
+		s.claims.release(d.Endpoint, key, d.Claimed)
 	}
 }

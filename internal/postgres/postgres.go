@@ -108,8 +108,10 @@ type Store struct {
 	totals  totals
 	doubt   *doubt // the commit of unknown outcome, until it is known
 	orphans []dueRow
-	out     *output
-	books   *ledger
+	// What the commit under way lets go of. It has to be let go of again when the commit fails.
+	returning []dueRow
+	out       *output
+	books     *ledger
 
 	rewardSeq int64 // of the newest reward of this lease: never goes back, also when a commit fails
 

@@ -46,6 +46,8 @@ type resultOp struct {
 	attempt  *carom.Attempt // nil: only the due row changes
 	due      time.Time      // of the due row, when there is no attempt
 	sending  bool           // the attempt begins now and must not be repeated
+	claim    uint64         // under which it is made then
+	lost     bool           // the node has lost the delivery with its lease: nothing of this is stored. The committer's alone
 	gone     bool           // its event is not there any more: the due row goes
 	waiter                  // without a channel: nobody waits
 }

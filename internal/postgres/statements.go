@@ -11,10 +11,15 @@ const nowMS = `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)`
 var (
 	// fence is the first statement of every commit: it finds no row when the node's lease has ended, and keeps it from ending
 	// before the commit does.
-	fence = one("fence", `UPDATE nodes SET seen_at = `+nowMS+`, commits = $3, mark = $4, events = $5, attempts = $6, rewards = $7
-		WHERE no = $1 AND life = $2 AND ended_at = 0
+	//
+	// Its answer is what a node follows at every beat; the last three columns are for [Store.Share].
+	fence = one("fence", `UPDATE nodes n SET seen_at = `+nowMS+`, commits = $3, mark = $4, events = $5, attempts = $6, rewards = $7
+		FROM (SELECT count(*) AS nodes, count(*) FILTER (WHERE no < $1) AS rank, min(seen_at) FILTER (WHERE no <> $1) AS slowest
+			FROM nodes WHERE ended_at = 0) p
+		WHERE n.no = $1 AND n.life = $2 AND n.ended_at = 0
 		RETURNING `+nowMS+`, (SELECT max(bucket) FROM buckets WHERE opened_at > 0), (SELECT max(opened_at) FROM buckets),
-			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'changes')`,
+			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'changes'),
+			p.nodes, p.rank, p.slowest`,
 		kindInt4, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8)
 
 	// claimKeys claims dedupe keys, each for a place, and returns to whom each belongs. One that has expired passes to who asks.
@@ -105,9 +110,9 @@ var (
 	addDeliveryCounts = many("delivery_counts", "minute bigint, endpoint bigint, outcome text, node integer, n bigint",
 		`INSERT INTO delivery_counts AS c ({names}) SELECT * FROM {rows} ON CONFLICT (minute, endpoint, outcome, node) DO UPDATE SET n = c.n + excluded.n`)
 
-	// returnDue lets go of what this node has claimed.
+	// returnDue lets go of what this node has claimed. If an attempt was about to begin, none was made.
 	returnDue = many("return_due", "endpoint integer, place bigint, ordinal smallint, node integer",
-		`UPDATE due d SET node = 0 FROM {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`)
+		`UPDATE due d SET node = 0, sending = 0 FROM {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`)
 )
 
 // keyExpired is true when the event for which a key is asked came so long after the one that has it that it counts no more.

@@ -30,6 +30,9 @@ CREATE TABLE nodes (
   taken_at bigint NOT NULL DEFAULT 0    -- when what it left was taken over; 0: not yet
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+-- Few of many: every beat of every node counts them.
+CREATE INDEX nodes_standing ON nodes (no) WHERE ended_at = 0;
+
 -- What one node does for all: it holds the row while its lease stands.
 CREATE TABLE duties (
   name text COLLATE "C" PRIMARY KEY,
@@ -228,6 +231,13 @@ CREATE TABLE api_keys (
   sum       bytea NOT NULL UNIQUE,
   publisher text COLLATE "C" NOT NULL DEFAULT ''
 );
+
+-- The turns that nodes have reserved of an endpoint's rate. Losing them in a crash of the database costs nothing but an early turn,
+-- so they are not logged: nobody waits for the disk, nor for a replica.
+CREATE UNLOGGED TABLE paces (
+  endpoint integer PRIMARY KEY,
+  next_us  bigint NOT NULL -- when the next turn is free: microseconds since 1970
+) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Endpoints whose breaker is open, on any node.
 CREATE TABLE breakers (
