@@ -2,17 +2,21 @@ package postgres
 
 import (
 	"context"
-	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 
 	"carom/internal/pgtest"
 )
 
-// database makes a database of the test's own, and returns its URL.
-func database(t testing.TB) string { return pgtest.Server(t).Database(t) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// database makes an empty database, which is gone when the test has ended, and returns its URL.
+func database(t testing.TB) string {
+	t.Helper()
+	return pgtest.Server(t).Database(t)
+}
 
 // run runs statements beside all stores.
 func run(t testing.TB, url string, statements ...string) {
@@ -48,28 +52,4 @@ func look(t testing.TB, url, query string, args ...any) []string {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return list
-}
-
-// withHost gives a URL another host and port.
-func withHost(t testing.TB, from, host string) string {
-	t.Helper()
-	u, err := url.Parse(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = host
-	return u.String()
-}
-
-// hostOf is the host and port of a URL.
-func hostOf(t testing.TB, from string) string {
-	t.Helper()
-	u, err := url.Parse(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(u.Host, ":") {
-		u.Host += ":5432"
-	}
-	return u.Host
 }

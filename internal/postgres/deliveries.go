@@ -102,15 +102,16 @@ type candidate struct {
 func (p *deliveryPage) candidates(ctx context.Context, r span) (found []candidate, looked int, err error) {
 	var c conditions
 	in := c.within(r)
+	from, to := bucketStart(uint32(r.bucket)), bucketStart(uint32(r.bucket+1))
 	owed := conditions{`app = ? AND (position(? IN ' ' || endpoints || ' ') > 0 OR position(? IN ' ' || endpoints) > 0)`,
 		[]any{p.app, fmt.Sprintf(" %d ", p.endpoint), fmt.Sprintf(" %d:", p.endpoint)}}
 	switch p.state {
 	case "":
 	case carom.Pending: // what has ended is not pending, unless it waits again
-		owed.add(`(NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.place = e.place AND o.endpoint = ? AND o.state <> 'pending')
-			OR EXISTS (SELECT 1 FROM due d WHERE d.endpoint = ? AND d.place = e.place))`, p.endpoint, p.endpoint)
+		owed.add(`(NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.place = e.place AND o.place >= ? AND o.place < ? AND o.endpoint = ? AND o.state <> 'pending')
+			OR EXISTS (SELECT 1 FROM due d WHERE d.endpoint = ? AND d.place = e.place))`, from, to, p.endpoint, p.endpoint)
 	default:
-		owed.add(`EXISTS (SELECT 1 FROM outcomes o WHERE o.place = e.place AND o.endpoint = ? AND o.state = ?)`, p.endpoint, string(p.state))
+		owed.add(`EXISTS (SELECT 1 FROM outcomes o WHERE o.place = e.place AND o.place >= ? AND o.place < ? AND o.endpoint = ? AND o.state = ?)`, from, to, p.endpoint, string(p.state))
 	}
 	args := append(append(owed.args, in.args...), p.chunk) // as they stand in the text
 	err = readRows(ctx, p.s.r, func(scan func(...any) error) error {

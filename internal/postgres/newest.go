@@ -94,6 +94,9 @@ func (c *conditions) add(where string, args ...any) {
 func (c *conditions) within(r span) conditions {
 	in := conditions{c.where, c.args[:len(c.args):len(c.args)]}
 	from, to := bucketStart(uint32(r.bucket)), bucketStart(uint32(r.bucket+1))
-	in.add(`place >= ? AND place < ? AND (at, place) < (?, ?)`, from, to, r.at, r.place)
+	in.add(`place >= ? AND place < ?`, from, to)
+	if r.at < math.MaxInt64 {
+		in.add(`(at, place) < (?, ?)`, r.at, r.place)
+	}
 	return in
 }

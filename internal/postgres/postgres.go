@@ -219,7 +219,8 @@ func (s *Store) connect(ctx context.Context) error {
 	if s.pooled = first.pooled; s.pooled {
 		s.config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // nothing that a connection would have to keep
 	}
-	s.r, s.lanes = s.pool(4), s.pool(4)
+	// Searches are planned anew each time, by what they look for and in which bucket: a plan for any bucket reads too much of each.
+	s.r, s.lanes = s.pool(4, pgx.QueryExecModeCacheDescribe), s.pool(4, s.config.DefaultQueryExecMode)
 	s.Tables = tables.New(tables.Options{
 		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return s.lease.Load().life },
 		Clock: s.Now, RefOf: refOf, Archive: archive{s},
@@ -227,8 +228,10 @@ func (s *Store) connect(ctx context.Context) error {
 	return s.examine(ctx)
 }
 
-func (s *Store) pool(conns int) *sql.DB {
-	db := stdlib.OpenDB(*s.config.Copy())
+func (s *Store) pool(conns int, mode pgx.QueryExecMode) *sql.DB {
+	config := s.config.Copy()
+	config.DefaultQueryExecMode = mode
+	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)

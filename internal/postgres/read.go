@@ -192,11 +192,15 @@ func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event
 	if !f.Since.IsZero() {
 		c.add(`at >= ?`, f.Since.UnixMilli())
 	}
+	order := ` ORDER BY at DESC, place DESC LIMIT ?`
+	if f.YMID != "" || f.User != "" { // few of many: through their index and never through that by time, in whose order this is not
+		order = ` ORDER BY at + 0 DESC, place DESC LIMIT ?`
+	}
 	limit := tables.PageSize(f.Limit)
 	var out []*carom.Event
 	if err := s.newestBuckets(ctx, before, f.Since, func(r span) (bool, error) {
 		in := c.within(r)
-		list, err := s.queryEvents(ctx, s.r, in.where+` ORDER BY at DESC, place DESC LIMIT ?`, append(in.args, limit-len(out))...)
+		list, err := s.queryEvents(ctx, s.r, in.where+order, append(in.args, limit-len(out))...)
 		for _, ev := range list {
 			out = append(out, ev.event)
 		}

@@ -47,8 +47,9 @@ func (s *Store) bucketAttempts(ctx context.Context, r span, rows, each int, add 
 			ORDER BY e.at DESC, e.place DESC, o.ordinal DESC, o.attempt DESC LIMIT ?3),
 		ranked AS (SELECT place, ordinal, attempt, row_number() OVER (PARTITION BY endpoint ORDER BY at DESC, place DESC, ordinal DESC, attempt DESC) AS rank FROM newest)
 		SELECT `+attemptColumns+`, substr(o.answer, 1, ?5), (SELECT count(*) FROM newest)
-		FROM ranked r JOIN outcomes o ON o.place = r.place AND o.ordinal = r.ordinal AND o.attempt = r.attempt
-		WHERE o.place >= ?1 AND o.place < ?2 AND r.rank <= ?4 ORDER BY r.rank`, from, to, rows, each, tables.SurveyAnswer)
+		FROM ranked r CROSS JOIN LATERAL (SELECT `+attemptColumns+`, o.answer FROM outcomes o
+			WHERE o.place >= ?1 AND o.place < ?2 AND o.place = r.place AND o.ordinal = r.ordinal AND o.attempt = r.attempt LIMIT 1) o
+		WHERE r.rank <= ?4 ORDER BY r.rank`, from, to, rows, each, tables.SurveyAnswer)
 	return looked, err
 }
 
@@ -104,8 +105,8 @@ func (s *Store) NewestEvents(ctx context.Context, each int) (map[string][]*carom
 	if err := s.newestBuckets(ctx, newest(), time.Time{}, func(r span) (bool, error) {
 		from, to := bucketStart(uint32(r.bucket)), bucketStart(uint32(r.bucket+1))
 		const newest = `(SELECT place, at, app FROM events WHERE place >= ?1 AND place < ?2 ORDER BY at DESC, place DESC LIMIT ?3)`
-		list, err := s.queryEvents(ctx, s.r, `place >= ?1 AND place < ?2 AND place IN (SELECT place FROM (
-			SELECT place, row_number() OVER (PARTITION BY app ORDER BY at DESC, place DESC) AS rank FROM `+newest+` newest) ranked WHERE rank <= ?4)
+		list, err := s.queryEvents(ctx, s.r, `place >= ?1 AND place < ?2 AND place = ANY (ARRAY(SELECT place FROM (
+			SELECT place, row_number() OVER (PARTITION BY app ORDER BY at DESC, place DESC) AS rank FROM `+newest+` newest) ranked WHERE rank <= ?4))
 			ORDER BY at DESC, place DESC`, from, to, left, each)
 		if err != nil {
 			return false, err
