@@ -193,6 +193,34 @@ check_proxies() { { have nginx || [ -x /usr/sbin/nginx ]; } && have caddy && hav
 # need_proxies: what is printed for web servers is run in them. RUNLEVEL keeps the packages from starting them.
 need_proxies() { RUNLEVEL=1 need check_proxies "nginx, Caddy or openssl" "what is printed for web servers is not tried" nginx-light caddy openssl; }
 
+# check_postgres asks for the oldest version that carom works with.
+check_postgres() {
+	local bin version
+	for bin in /usr/lib/postgresql/*/bin; do
+		version=${bin%/bin}
+		[ -x "$bin/initdb" ] && [ "${version##*/}" -ge 15 ] && return 0
+	done
+	have initdb && have postgres && have pg_basebackup # where other systems have them
+}
+
+# need_postgres: the tests start servers of their own. Debian's package would start one, too: while it is installed, a line of
+# configuration keeps it from making a cluster, without which nothing is started.
+need_postgres() {
+	local conf=/etc/postgresql-common/createcluster.d/carom-tests.conf status=0
+	check_postgres && return 0
+	if can_install; then
+		mkdir -p "${conf%/*}" && echo 'create_main_cluster = false' >"$conf"
+	fi
+	need check_postgres "PostgreSQL 15 or newer" "the store on PostgreSQL is not tested" postgresql || status=1
+	rm -f "$conf"
+	return $status
+}
+
+check_pgbouncer() { have pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
+
+# need_pgbouncer: carom is run behind a pooler of connections. RUNLEVEL keeps the package from starting it.
+need_pgbouncer() { RUNLEVEL=1 need check_pgbouncer "PgBouncer" "PostgreSQL is not tested behind a pooler of connections" pgbouncer; }
+
 need_all() {
 	need_go
 	need_cc || true
@@ -206,6 +234,8 @@ need_all() {
 	need_proxies || true
 	need_pebble || true
 	need_litestream || true
+	need_postgres || true
+	need_pgbouncer || true
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

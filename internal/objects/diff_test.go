@@ -25,6 +25,7 @@ func share() carom.PriceRule {
 // inForce is a configuration as the store has it.
 func inForce() carom.Objects {
 	return carom.Objects{
+		Version:    3,
 		Publishers: []carom.Publisher{{Name: "acme", Title: "Acme"}, {Name: "old"}},
 		Apps:       []carom.App{{Name: "game", Publisher: "acme", Currencies: map[string]int{"coins": 0, "old": 1}}, {Name: "gone", Publisher: "old"}},
 		Sources: []carom.Source{
@@ -186,7 +187,8 @@ func TestMerge(t *testing.T) {
 		Rules: []carom.Rule{{App: "game", Name: "bonus", Price: coins(6)}},
 	}
 	pruned := carom.Objects{
-		Apps: want.Apps,
+		Version: inForce().Version,
+		Apps:    want.Apps,
 		Sources: []carom.Source{
 			{App: "game", Name: "monetag", Profile: "monetag", YMID: carom.YMIDUser, Secrets: []carom.SecretSum{sum(1), sum(2)}},
 			{App: "game", Name: "second", Profile: "monetag"},
@@ -202,6 +204,7 @@ func TestMerge(t *testing.T) {
 	}
 	have := inForce()
 	all := carom.Objects{
+		Version:    have.Version,
 		Publishers: have.Publishers,
 		Apps:       append(pruned.Apps[:1:1], have.Apps[1]),
 		Sources:    append(pruned.Sources[:2:2], have.Sources[1]),

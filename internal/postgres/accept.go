@@ -123,9 +123,6 @@ func (s *Store) noteCopy(sub *carom.Submission, o owner) {
 // writeEvent appends an event that is no copy.
 func (s *Store) writeEvent(e *entry) {
 	sub, ev := e.sub, e.sub.Event
-	ref := refOf(e.place)
-	ev.ID = carom.NewEventID(s.lease.Load().life, ref)
-	sub.Receipt = carom.Receipt{ID: ev.ID}
 	owed := 0
 	for i, t := range sub.Targets {
 		if t.Unowed {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"carom"
+	"carom/internal/books"
 )
 
 // maxBatch is about how many events share a commit, and maxSubmissions how many one accept may bring at once.
@@ -43,6 +44,7 @@ type entry struct {
 	sub   *carom.Submission
 	place int64 // what it gets, unless it is a copy
 	copy  bool
+	view  [16]byte // the sum that rewards of its view claim
 }
 
 // owner is the event that has a dedupe key.
@@ -52,32 +54,44 @@ type owner struct {
 	agreement uint32
 }
 
-// output is what one commit writes, row by row.
+// output is what one commit writes, row by row: first what it locks, then what it changes.
 type output struct {
-	keys, give                   *rows
-	back                         *rows
-	events, refused, outcomes    *rows
-	due, done                    *rows
-	returned                     *rows
-	counts, quarters, deliveries *rows
+	keys, lockJoins, lockClaims, lockCounters, lockLasts *rows
+
+	give, back, events, refused, outcomes, due, done, returned                                           *rows
+	putJoins, dropJoins, putClaims, dropClaims, putCounters, putLasts, rewards, changes, lines, balances *rows
+	counts, quarters, deliveries                                                                         *rows
+
+	all []*rows
 }
 
 func newOutput() *output {
-	return &output{
-		keys: newRows(claimKeys), give: newRows(giveKeys), back: newRows(returnKeys), events: newRows(insertEvents), refused: newRows(insertRefused),
-		outcomes: newRows(insertOutcomes), due: newRows(putDue), done: newRows(deleteDue), counts: newRows(addCounts), quarters: newRows(addQuarterCounts),
-		deliveries: newRows(addDeliveryCounts), returned: newRows(returnDue),
+	o := &output{}
+	for _, r := range []struct {
+		rows **rows
+		st   *statement
+	}{
+		{&o.keys, claimKeys}, {&o.lockJoins, lockJoins}, {&o.lockClaims, lockClaims}, {&o.lockCounters, lockCounters}, {&o.lockLasts, lockLasts},
+		{&o.give, giveKeys}, {&o.back, returnKeys}, {&o.events, insertEvents}, {&o.refused, insertRefused}, {&o.outcomes, insertOutcomes},
+		{&o.due, putDue}, {&o.done, deleteDue}, {&o.returned, returnDue},
+		{&o.putJoins, putJoins}, {&o.dropJoins, dropJoins}, {&o.putClaims, putClaims}, {&o.dropClaims, dropClaims}, {&o.putCounters, putCounters},
+		{&o.putLasts, putLasts}, {&o.rewards, insertRewards}, {&o.changes, changeRewards}, {&o.lines, insertLines}, {&o.balances, addBalances},
+		{&o.counts, addCounts}, {&o.quarters, addQuarterCounts}, {&o.deliveries, addDeliveryCounts},
+	} {
+		*r.rows = newRows(r.st)
+		o.all = append(o.all, *r.rows)
 	}
+	return o
 }
+
+// locks is how many of all only lock.
+const locks = 5
 
 // written are the rows that go out with the commit, in the order of the statements.
-func (o *output) written() []*rows {
-	return []*rows{o.give, o.back, o.events, o.refused, o.outcomes, o.due, o.done, o.returned, o.counts, o.quarters, o.deliveries}
-}
+func (o *output) written() []*rows { return o.all[locks:] }
 
 func (o *output) reset() {
-	o.keys.reset()
-	for _, r := range o.written() {
+	for _, r := range o.all {
 		r.reset()
 	}
 }
@@ -199,6 +213,7 @@ func (s *Store) tryBatch(b *batch) error {
 	defer cancel()
 	now := s.Now()
 	s.out.reset()
+	s.books.reset()
 	s.counts.Reset()
 	if err := s.plan(b); err != nil {
 		return err
@@ -206,10 +221,13 @@ func (s *Store) tryBatch(b *batch) error {
 	if err := s.claimPlaces(ctx, b); err != nil {
 		return s.rollBack(err)
 	}
+	if err := s.settleBatch(ctx, b); err != nil {
+		return s.rollBack(err)
+	}
 	if err := s.writeBatch(b, now); err != nil {
 		return s.rollBack(err)
 	}
-	queries := make([]query, 0, 16)
+	queries := make([]query, 0, len(s.out.all))
 	for _, r := range s.out.written() {
 		if r.n > 0 {
 			queries = append(queries, query{st: r.st, params: r.values()})
@@ -265,6 +283,7 @@ func (s *Store) rollBack(err error) error {
 func (s *Store) next() totals {
 	t := s.totals
 	t.commits++
+	t.rewards = s.rewardSeq
 	return t
 }
 
@@ -333,7 +352,7 @@ func (s *Store) claimPlaces(ctx context.Context, b *batch) error {
 	l, t := s.lease.Load(), s.next()
 	asked := time.Now()
 	found := false
-	queries := append(make([]query, 0, 4), query{st: begin}, query{
+	queries := append(make([]query, 0, 5), query{st: begin}, query{
 		st: fence,
 		params: [][]byte{int4Param(int(l.no)), int8Param(int64(l.life)), int8Param(t.commits), int8Param(s.lowMark(b)),
 			int8Param(t.events), int8Param(t.attempts), int8Param(t.rewards)},
@@ -349,6 +368,9 @@ func (s *Store) claimPlaces(ctx context.Context, b *batch) error {
 			return nil
 		}})
 	}
+	if s.books.joinsOf(b.entries); s.out.lockJoins.n > 0 {
+		queries = append(queries, query{st: lockJoins, params: s.out.lockJoins.values(), row: s.books.readJoin})
+	}
 	if err := s.link.exchange(ctx, queries...); err != nil {
 		return err
 	}
@@ -358,12 +380,36 @@ func (s *Store) claimPlaces(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// writeBatch decides what is a copy, and writes out the rows of everything.
-func (s *Store) writeBatch(b *batch, now time.Time) error {
+// settleBatch decides what is a copy, and what the others earn and change.
+func (s *Store) settleBatch(ctx context.Context, b *batch) error {
 	for i := range b.entries {
 		s.decideCopy(b, &b.entries[i])
 	}
 	s.returnKeys(b)
+	life := s.lease.Load().life
+	for i := range b.entries {
+		if e := &b.entries[i]; !e.copy {
+			e.sub.Event.ID = carom.NewEventID(life, refOf(e.place))
+			e.sub.Receipt = carom.Receipt{ID: e.sub.Event.ID}
+			e.view = s.books.view(e)
+		}
+	}
+	if err := s.books.lock(ctx, b.entries); err != nil {
+		return err
+	}
+	settler := books.Settler{Books: s.books, Decide: s.opts.Decide, Counts: s.counts}
+	for i := range b.entries {
+		if e := &b.entries[i]; !e.copy && !books.Idle(e.sub) {
+			if err := settler.Settle(e.sub, life, refOf(e.place), e.view); err != nil {
+				return err
+			}
+		}
+	}
+	return s.books.write()
+}
+
+// writeBatch writes out the rows of everything else.
+func (s *Store) writeBatch(b *batch, now time.Time) error {
 	for i := range b.entries {
 		if e := &b.entries[i]; !e.copy {
 			s.writeEvent(e)

@@ -73,7 +73,7 @@ func (s *Store) join(ctx context.Context) error {
 	if others == 0 {
 		l.share.Store(&share{nodes: 1})
 	}
-	s.totals, s.mark, s.bucket.seq, s.bucket.refusedSeq = totals{}, mark{}, 0, 0
+	s.totals, s.mark, s.rewardSeq, s.bucket.seq, s.bucket.refusedSeq = totals{}, mark{}, 0, 0, 0
 	s.lease.Store(l)
 	s.log.Info("node joined", "node", no, "name", s.opts.Name)
 	return nil

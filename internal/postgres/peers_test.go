@@ -6,8 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,29 +14,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"carom"
+	"carom/internal/pgtest"
 )
-
-// database returns the URL of a database without tables.
-func database(t *testing.T) string {
-	t.Helper()
-	base := os.Getenv("CAROM_TEST_POSTGRES")
-	if base == "" {
-		t.Skip("CAROM_TEST_POSTGRES is not set: it names the database that this test makes its tables in")
-	}
-	sum := sha256.Sum256([]byte(t.Name()))
-	schema := fmt.Sprintf("peers_%x_%d", sum[:4], os.Getpid())
-	db := connect(t, base)
-	run(t, db, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { run(t, db, "DROP SCHEMA "+schema+" CASCADE") })
-	u, err := url.Parse(base)
-	if err != nil {
-		t.Fatalf("CAROM_TEST_POSTGRES: %v", err)
-	}
-	q := u.Query()
-	q.Set("search_path", schema)
-	u.RawQuery = q.Encode()
-	return u.String()
-}
 
 func connect(t *testing.T, url string) *sql.DB {
 	t.Helper()
@@ -154,7 +131,8 @@ func (n *node) hasShare(nodes, rank int) func() bool {
 }
 
 func TestShares(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	a := join(t, url, "a", time.Minute)
 	if nodes, rank := a.Share(); nodes != 1 || rank != 0 {
 		t.Fatalf("the first node begins with rank %d of %d, want 0 of 1", rank, nodes)
@@ -173,14 +151,16 @@ func TestShares(t *testing.T) {
 }
 
 func TestDeadNodesShareIsTakenOver(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	join(t, url, "a", 3*time.Second) // never shows a sign of life
 	b := join(t, url, "b", 3*time.Second).start(t)
 	eventually(t, "b is alone", b.hasShare(1, 0))
 }
 
 func TestHolds(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
 	direct, waits := event(a.Store, "direct", carom.Target{Endpoint: 1, Direct: true}), event(a.Store, "waits", carom.Target{Endpoint: 2})
 	a.accept(t, direct, waits)
@@ -214,7 +194,8 @@ func TestHolds(t *testing.T) {
 
 // A node whose process was halted for longer than its lease lasts must not act for what it held, nor when it has the same delivery anew.
 func TestHaltedNodeHoldsNothing(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	db := connect(t, url)
 	b := join(t, url, "b", 3*time.Second).start(t)
 	waits := event(b.Store, "waits", carom.Target{Endpoint: 1})
@@ -266,7 +247,8 @@ func TestHaltedNodeHoldsNothing(t *testing.T) {
 }
 
 func TestLostMemoryDoesNotBegin(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	db := connect(t, url)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute)
 	sub := event(a.Store, "direct", carom.Target{Endpoint: 1, Direct: true})
@@ -291,7 +273,8 @@ func TestLostMemoryDoesNotBegin(t *testing.T) {
 
 // A claim that runs while its node is taken over must leave nothing in the hands of a node that is no more.
 func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	db := connect(t, url)
 	b := join(t, url, "b", time.Minute).start(t)
 	b.accept(t, event(b.Store, "waits", carom.Target{Endpoint: 1}))
@@ -314,7 +297,7 @@ func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
 		claimed <- len(list)
 	}()
 	eventually(t, "the claim waits", func() bool {
-		return numberOf(t, db, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH lease AS%'`) > 0
+		return numberOf(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'WITH lease AS%'`) > 0
 	})
 	if _, err := tx.ExecContext(t.Context(), `UPDATE nodes SET ended_at = 1, taken_at = 1 WHERE no = $1`, no); err != nil {
 		t.Fatalf("end the lease: %v", err)
@@ -331,7 +314,8 @@ func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
 }
 
 func TestNodesClaimDifferentDeliveries(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
 	var subs []*carom.Submission
 	at := a.Now()
@@ -383,7 +367,8 @@ func TestNodesClaimDifferentDeliveries(t *testing.T) {
 
 // What a commit that fails was to let go of is let go of by a later one.
 func TestReleaseOutlivesAFailedCommit(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	db := connect(t, url)
 	a := join(t, url, "a", time.Minute)
 	pid := a.link.conn.PID()
@@ -396,7 +381,8 @@ func TestReleaseOutlivesAFailedCommit(t *testing.T) {
 }
 
 func TestPace(t *testing.T) {
-	url := database(t)
+	t.Parallel()
+	url := pgtest.Server(t).Database(t)
 	nodes := []*node{join(t, url, "a", time.Minute), join(t, url, "b", time.Minute), join(t, url, "c", time.Minute)}
 	began := time.Now()
 	for i := range 30 { // 20 turns at 100 per second take 200 ms

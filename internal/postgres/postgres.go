@@ -111,6 +111,9 @@ type Store struct {
 	// What the commit under way lets go of. It has to be let go of again when the commit fails.
 	returning []dueRow
 	out       *output
+	books     *ledger
+
+	rewardSeq int64 // of the newest reward of this lease: never goes back, also when a commit fails
 
 	changes atomic.Int64 // of what all nodes have to follow, as counted by the database
 	lives   sync.Map     // by node: in which life its ids were given out
@@ -165,7 +168,7 @@ func (s *Store) Now() time.Time {
 // deployment, and carom.ErrUnavailable when it cannot be reached now.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	s := &Store{opts: opts.withDefaults(), dialed: make(chan *link, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
-	s.log = s.opts.Log
+	s.log, s.books = s.opts.Log, newLedger(s)
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
 	if s.config, err = parseURL(opts.URL); err != nil {

@@ -1,5 +1,7 @@
 package postgres
 
+import "carom/internal/tables"
+
 // The statements of a commit, in the order in which it runs them. Every node locks rows in this order of tables, and those of one
 // table in the order of their keys, so that no two commits wait for one another.
 
@@ -31,6 +33,23 @@ var (
 			at = CASE WHEN `+keyExpired+` THEN excluded.at ELSE k.at END
 		RETURNING sum, place, at, agreement`)
 
+	// lockJoins locks the views whose ymids repeat that events of the batch may join, and returns them.
+	lockJoins = many("lock_joins", "sum uuid, at bigint", `INSERT INTO joins AS j (sum, at, views) SELECT sum, at, '' FROM {rows}
+		ON CONFLICT (sum) DO UPDATE SET at = j.at RETURNING sum, views`)
+
+	// lockClaims locks what decides whether a view or a transaction may earn, and returns it; so do the two behind it for caps and
+	// cooldowns.
+	lockClaims = many("lock_claims", "sum uuid", `INSERT INTO claims AS c (sum, reward, rule, beside, reversed) SELECT sum, 0, '', '', 0 FROM {rows}
+		ON CONFLICT (sum) DO UPDATE SET reward = c.reward RETURNING sum, reward, rule, beside, reversed`)
+	lockCounters = many("lock_counters", `scope text, "user" text, day bigint`, `INSERT INTO counters AS c ({names}, rewards, amount) SELECT r.*, 0, 0 FROM {rows}
+		ON CONFLICT (scope, "user", day) DO UPDATE SET rewards = c.rewards RETURNING scope, "user", day, rewards, amount`)
+	lockLasts = many("lock_lasts", `rule text, "user" text`, `INSERT INTO last_grants AS l ({names}, at) SELECT r.*, 0 FROM {rows}
+		ON CONFLICT (rule, "user") DO UPDATE SET at = l.at RETURNING rule, "user", at`)
+
+	// rewardByNumber and rewardsBySum are for what changes rewards that are there, which is rare.
+	rewardByNumber = one("reward_by_number", `SELECT `+tables.RewardColumns+` FROM rewards WHERE no = $1 FOR UPDATE`, kindInt8)
+	rewardsBySum   = one("rewards_by_sum", `SELECT `+tables.RewardColumns+` FROM rewards WHERE view = $1 OR tx = $1 ORDER BY no FOR UPDATE`, kindBytes)
+
 	// giveKeys hands keys to another place of this commit, returnKeys takes back what was claimed for nothing.
 	giveKeys   = many("give_keys", "sum uuid, place bigint, at integer, until integer, agreement integer", `UPDATE keys k SET place = r.place, at = r.at, until = r.until, agreement = r.agreement FROM {rows} WHERE k.sum = r.sum`)
 	returnKeys = many("return_keys", "sum uuid", `DELETE FROM keys k USING {rows} WHERE k.sum = r.sum`)
@@ -58,6 +77,26 @@ var (
 	deleteDue = many("delete_due", "endpoint integer, place bigint, ordinal smallint",
 		`DELETE FROM due d USING {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal`)
 
+	putJoins  = many("put_joins", "sum uuid, at bigint, views text", `UPDATE joins j SET at = r.at, views = r.views FROM {rows} WHERE j.sum = r.sum`)
+	putClaims = many("put_claims", "sum uuid, reward bigint, rule text, beside text, reversed integer",
+		`UPDATE claims c SET reward = r.reward, rule = r.rule, beside = r.beside, reversed = r.reversed FROM {rows} WHERE c.sum = r.sum`)
+	// dropJoins and dropClaims remove rows that were made to be locked and hold nothing.
+	dropJoins  = many("drop_joins", "sum uuid", `DELETE FROM joins j USING {rows} WHERE j.sum = r.sum`)
+	dropClaims = many("drop_claims", "sum uuid", `DELETE FROM claims c USING {rows} WHERE c.sum = r.sum`)
+
+	insertRewards = many("rewards", `no bigint, life bigint, at bigint, app text, rule text, additional bigint, "user" text, currency text, amount bigint, state text,
+		until bigint, changed bigint, why text, event bigint, source text, network text, view bytea, tx bytea, view_id text, ymid text, zone_id text,
+		request_var text, external_id text, counted text`, `INSERT INTO rewards ({names}) SELECT * FROM {rows}`)
+	changeRewards = many("change_rewards", "no bigint, state text, until bigint, changed bigint, why text",
+		`UPDATE rewards w SET state = r.state, until = r.until, changed = r.changed, why = r.why FROM {rows} WHERE w.no = r.no`)
+	insertLines = many("lines", `reward bigint, n bigint, at bigint, app text, "user" text, currency text, amount bigint, event text, why text, late bigint`,
+		`INSERT INTO ledger ({names}) SELECT * FROM {rows}`)
+	putCounters = many("put_counters", `scope text, "user" text, day bigint, rewards bigint, amount bigint`,
+		`UPDATE counters c SET rewards = r.rewards, amount = r.amount FROM {rows} WHERE c.scope = r.scope AND c."user" = r."user" AND c.day = r.day`)
+	putLasts    = many("put_lasts", `rule text, "user" text, at bigint`, `UPDATE last_grants l SET at = r.at FROM {rows} WHERE l.rule = r.rule AND l."user" = r."user"`)
+	addBalances = many("balances", `app text, "user" text, currency text, units bigint, nanos bigint, changed bigint`, `INSERT INTO balances AS b ({names}) SELECT * FROM {rows}
+		ON CONFLICT (app, "user", currency) DO UPDATE SET units = b.units + excluded.units, nanos = b.nanos + excluded.nanos, changed = greatest(b.changed, excluded.changed)`)
+
 	addCounts = many("counts", `minute bigint, app text, source text, zone_id text, request_var text, event_type text, value text, outcome text, node integer,
 		n bigint, price_units bigint, price_nanos bigint`, `INSERT INTO counts AS c ({names}) SELECT * FROM {rows}
 		ON CONFLICT (minute, app, source, zone_id, request_var, event_type, value, outcome, node)
@@ -82,5 +121,6 @@ const keyExpired = `k.at + (excluded.until - excluded.at) <= excluded.at`
 // statements are all that a link keeps prepared.
 func statements() []*statement {
 	return []*statement{begin, commit, rollback, fence, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, putDue, deleteDue,
-		addCounts, addQuarterCounts, addDeliveryCounts, returnDue}
+		addCounts, addQuarterCounts, addDeliveryCounts, returnDue, lockJoins, lockClaims, lockCounters, lockLasts,
+		rewardByNumber, rewardsBySum, putJoins, putClaims, dropJoins, dropClaims, insertRewards, changeRewards, insertLines, putCounters, putLasts, addBalances}
 }

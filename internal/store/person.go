@@ -4,18 +4,17 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"carom"
+	"carom/internal/books"
+	"carom/internal/tables"
 )
 
 // Erasing a user is the one change that is made to rows which are otherwise only appended: the person goes, every amount stays.
@@ -134,7 +133,7 @@ func (s *Store) refusedOf(ctx context.Context, app, user string) ([]*carom.Refus
 			return nil, err
 		}
 		for _, r := range list {
-			if names(&r.Received, user) {
+			if tables.Names(&r.Received, user) {
 				found = append(found, r)
 			}
 		}
@@ -143,35 +142,6 @@ func (s *Store) refusedOf(ctx context.Context, app, user string) ([]*carom.Refus
 		}
 		f.Before = list[len(list)-1].ID
 	}
-}
-
-// names says whether a request names the user: as a value of its own, not as a part of a longer one.
-func names(r *carom.Received, user string) bool {
-	query, err := url.QueryUnescape(r.RawQuery)
-	if err != nil {
-		query = r.RawQuery
-	}
-	body, err := url.QueryUnescape(string(r.Body))
-	if err != nil {
-		body = string(r.Body)
-	}
-	return mentions(query, user) || mentions(body, user) || mentions(string(r.Body), user)
-}
-
-func mentions(text, word string) bool {
-	inWord := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
-	for from := 0; word != ""; {
-		i := strings.Index(text[from:], word)
-		if i < 0 {
-			return false
-		}
-		before, after := []rune(text[:from+i]), []rune(text[from+i+len(word):])
-		if (len(before) == 0 || !inWord(before[len(before)-1])) && (len(after) == 0 || !inWord(after[0])) {
-			return true
-		}
-		from += i + len(word)
-	}
-	return false
 }
 
 // Erase removes a user of an app from everything that is kept: see [carom.Erased]. A name that nobody has erases nothing. It
@@ -287,9 +257,9 @@ func (t *tallies) rename(app, user, to string) {
 		}
 	}
 	for k, at := range t.newer.lasts {
-		if k.user == user && strings.HasPrefix(k.rule, app+"/") {
+		if k.User == user && strings.HasPrefix(k.Rule, app+"/") {
 			delete(t.newer.lasts, k)
-			t.newer.lasts[lastKey{k.rule, to}] = at
+			t.newer.lasts[books.LastKey{Rule: k.Rule, User: to}] = at
 		}
 	}
 }
@@ -367,39 +337,8 @@ func (s *Store) eraseRefused(ctx context.Context, p *carom.Person, out *carom.Er
 // eraseSamples removes what names the user from the samples that are kept: of unverified requests and of comparisons in shadow.
 func (s *Store) eraseSamples(ctx context.Context, p *carom.Person, out *carom.Erased) error {
 	return s.erase(ctx, func(w *writer) error {
-		type row struct {
-			table string
-			keys  []driver.Value
-		}
-		var drop []row
-		if err := w.query(`SELECT source, slot, query, body FROM unverified WHERE source = '?' OR substr(source, 1, length(?1) + 1) = ?1 || '/'`,
-			func(v []driver.Value) error {
-				query, _ := v[2].(string)
-				body, _ := v[3].([]byte)
-				if names(&carom.Received{RawQuery: query, Body: body}, p.User) {
-					drop = append(drop, row{`unverified WHERE source = ? AND slot = ?`, []driver.Value{v[0], v[1]}})
-				}
-				return nil
-			}, p.App); err != nil {
-			return err
-		}
-		if err := w.query(`SELECT source, kind, slot, judged, answered FROM shadow_examples WHERE substr(source, 1, length(?1) + 1) = ?1 || '/'`,
-			func(v []driver.Value) error {
-				judged, _ := v[3].(string)
-				answered, _ := v[4].(string)
-				if mentions(judged, p.User) || mentions(answered, p.User) {
-					drop = append(drop, row{`shadow_examples WHERE source = ? AND kind = ? AND slot = ?`, []driver.Value{v[0], v[1], v[2]}})
-				}
-				return nil
-			}, p.App); err != nil {
-			return err
-		}
-		for _, r := range drop {
-			if err := w.exec(`DELETE FROM `+r.table, r.keys...); err != nil {
-				return err
-			}
-			out.Refused++
-		}
-		return nil
+		n, err := tables.EraseSamples(tx{w}, p.App, p.User)
+		out.Refused += n
+		return err
 	}, nil)
 }

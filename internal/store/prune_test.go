@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"carom"
-	"carom/internal/tables"
 	"carom/internal/reward"
+	"carom/internal/tables"
 )
 
 func TestTidyKeepsWhatStillCounts(t *testing.T) {

@@ -2,56 +2,37 @@ package store
 
 import (
 	"database/sql/driver"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
 
 	"carom"
+	"carom/internal/books"
 )
 
 // recentViews are the views whose ymid repeats and which an event may still join. The committer owns them; after a start they
 // are read from the newest events again.
 type recentViews struct {
-	views  map[[16]byte][]recentView // by the claimed sum, oldest first; a slice is never changed
-	added  int                       // since the last sweep
-	window time.Duration             // the longest that was asked for
-}
-
-type recentView struct {
-	first carom.Ref // its first event
-	at    time.Time // of that
-	types []carom.EventType
+	views  map[[16]byte][]books.RecentView // by the claimed sum, oldest first; a slice is never changed
+	added  int                             // since the last sweep
+	window time.Duration                   // the longest that was asked for
 }
 
 // undoJoin is what a sum had before a batch changed it.
 type undoJoin struct {
 	sum [16]byte
-	old []recentView
+	old []books.RecentView
 }
 
 // join finds the latest view of the sum that is younger than window and lacks an event of the type, or makes one.
 func (r *recentViews) join(sum [16]byte, eventType carom.EventType, ref carom.Ref, at time.Time, window time.Duration) (carom.Ref, undoJoin) {
 	r.window = max(r.window, window)
 	r.sweep(at)
-	old := r.views[sum]
-	undo := undoJoin{sum, old}
-	for i, v := range slices.Backward(old) {
-		if at.Sub(v.at) < window && !slices.Contains(v.types, eventType) {
-			r.note(sum, i, recentView{v.first, v.at, append(slices.Clone(v.types), eventType)})
-			return v.first, undo
-		}
-	}
-	r.note(sum, len(old), recentView{ref, at, []carom.EventType{eventType}})
-	return ref, undo
-}
-
-// note puts a view at its place in a new list of the sum, without those that nothing can join any more.
-func (r *recentViews) note(sum [16]byte, i int, v recentView) {
-	list := slices.Clone(r.views[sum])
-	list = append(list[:i:i], append([]recentView{v}, list[min(i+1, len(list)):]...)...)
-	r.views[sum] = slices.DeleteFunc(list, func(o recentView) bool { return v.at.Sub(o.at) >= r.window })
+	undo := undoJoin{sum, r.views[sum]}
+	var first carom.Ref
+	r.views[sum], first = books.Join(r.views[sum], eventType, ref, at, window, r.window)
 	r.added++
+	return first, undo
 }
 
 // sweep forgets what is too old, each time that about half of all may be. The newest of a list need not be its youngest:
@@ -62,7 +43,7 @@ func (r *recentViews) sweep(now time.Time) {
 	}
 	r.added = 0
 	for sum, list := range r.views {
-		if !slices.ContainsFunc(list, func(v recentView) bool { return now.Sub(v.at) < r.window }) {
+		if !slices.ContainsFunc(list, func(v books.RecentView) bool { return now.Sub(v.At) < r.window }) {
 			delete(r.views, sum)
 		}
 	}
@@ -89,14 +70,14 @@ func (s *Store) joinView(b *batch, sub *carom.Submission, ref carom.Ref) [16]byt
 	first, undo := s.recent.join(claim.Sum, sub.Event.Type, ref, sub.Event.At, claim.Joins)
 	b.undoJoins = append(b.undoJoins, undo)
 	sub.Event.View = s.eventID(first).View()
-	return carom.SumOf("first", string(binary.BigEndian.AppendUint64(claim.Sum[:], first.Uint64())))
+	return books.JoinedSum(claim.Sum, first)
 }
 
 // loadRecent reads the views that events may still join from the events that are young enough. It looks at all of a bucket,
 // since after the clock has gone back the young ones need not lie together.
 func (s *Store) loadRecent(now time.Time) error {
 	window := time.Duration(s.repeats.Load())
-	s.recent = recentViews{views: map[[16]byte][]recentView{}, window: window}
+	s.recent = recentViews{views: map[[16]byte][]books.RecentView{}, window: window}
 	if window == 0 {
 		return nil // no source, so nothing repeats
 	}
@@ -131,11 +112,14 @@ func (r *recentViews) again(ref carom.Ref, ev *carom.Event) {
 	}
 	sum := ev.RepeatSum()
 	list := r.views[sum]
-	i := slices.IndexFunc(list, func(v recentView) bool { return v.first == first })
+	i := slices.IndexFunc(list, func(v books.RecentView) bool { return v.First == first })
 	switch {
 	case i >= 0:
-		r.note(sum, i, recentView{first, list[i].at, append(slices.Clone(list[i].types), ev.Type)})
+		r.views[sum] = books.With(list, i, books.RecentView{First: first, At: list[i].At, Types: append(slices.Clone(list[i].Types), ev.Type)}, r.window)
 	case ref == first:
-		r.note(sum, len(list), recentView{first, ev.At, []carom.EventType{ev.Type}})
+		r.views[sum] = books.With(list, len(list), books.RecentView{First: first, At: ev.At, Types: []carom.EventType{ev.Type}}, r.window)
+	default:
+		return
 	}
+	r.added++
 }

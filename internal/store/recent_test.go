@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/books"
 )
 
 // repeats is the window of the sources of these tests whose ymids repeat.
@@ -141,7 +142,7 @@ func TestOnlyRepeatingYMIDsAreRemembered(t *testing.T) {
 
 // What nothing can join any more is forgotten, and nothing else, also when the clock has gone back meanwhile.
 func TestOldViewsAreForgotten(t *testing.T) {
-	r := recentViews{views: map[[16]byte][]recentView{}}
+	r := recentViews{views: map[[16]byte][]books.RecentView{}}
 	ref := func(n int) carom.Ref { return carom.Ref{Bucket: 1, Seq: uint32(n)} }
 	sum := func(n int) [16]byte { return carom.SumOf(fmt.Sprint(n)) }
 	// Three views of one sum: two at noon, then one from before, when the clock had gone back.

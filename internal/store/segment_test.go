@@ -17,8 +17,8 @@ import (
 	"carom/internal/reward"
 )
 
-// books is what the store has to agree with: plain lists, in which everything is found by walking through all there is.
-type books struct {
+// plainBooks is what the store has to agree with: plain lists, in which everything is found by walking through all there is.
+type plainBooks struct {
 	inc      carom.Incarnation
 	keys     map[[16]byte]time.Time
 	rewards  []*bookedReward
@@ -52,7 +52,7 @@ func sumKey(sum [16]byte) string {
 }
 
 // accept enters what was stored, in the order of the receipts, and compares what the store said of it.
-func (b *books) accept(t testing.TB, sub *carom.Submission) {
+func (b *plainBooks) accept(t testing.TB, sub *carom.Submission) {
 	t.Helper()
 	ev := sub.Event
 	at := ev.Received.At
@@ -90,7 +90,7 @@ func (b *books) accept(t testing.TB, sub *carom.Submission) {
 }
 
 // viewOf is the identity of the event's view.
-func (b *books) viewOf(sub *carom.Submission) string {
+func (b *plainBooks) viewOf(sub *carom.Submission) string {
 	if sub.View.Joins == 0 {
 		return sumKey(sub.View.Sum)
 	}
@@ -106,7 +106,7 @@ func (b *books) viewOf(sub *carom.Submission) string {
 	return string(v.id)
 }
 
-func (b *books) decide(sub *carom.Submission, c *carom.Candidate, view string) carom.Decided {
+func (b *plainBooks) decide(sub *carom.Submission, c *carom.Candidate, view string) carom.Decided {
 	f := carom.RewardFacts{User: sub.View.User, LastGrant: b.lasts[c.Rule+" "+sub.View.User]}
 	tx := sumKey(sub.Transaction)
 	f.Reversed = slices.Contains(b.reversed, view) || tx != "" && slices.Contains(b.reversed, tx)
@@ -142,7 +142,7 @@ func (b *books) decide(sub *carom.Submission, c *carom.Candidate, view string) c
 }
 
 // add enters a reward that the event makes, with its line when it is credited at once.
-func (b *books) add(sub *carom.Submission, r carom.Reward) *bookedReward {
+func (b *plainBooks) add(sub *carom.Submission, r carom.Reward) *bookedReward {
 	ev := sub.Event
 	r.ID, r.At, r.Changed, r.Event = carom.NewRewardID(b.inc, int64(len(b.rewards)+1)), ev.Received.At, ev.Received.At, sub.Receipt.ID
 	r.Network, r.View, r.YMID, r.ZoneID, r.Transaction = ev.Network, ev.View, ev.YMID, ev.ZoneID, ev.ExternalID
@@ -154,12 +154,12 @@ func (b *books) add(sub *carom.Submission, r carom.Reward) *bookedReward {
 	return made
 }
 
-func (b *books) line(r *bookedReward, n int, amount carom.Nanos, sub *carom.Submission, why string) {
+func (b *plainBooks) line(r *bookedReward, n int, amount carom.Nanos, sub *carom.Submission, why string) {
 	b.lines = append(b.lines, carom.LedgerLine{Reward: r.ID, N: n, At: sub.Event.Received.At, App: r.App, User: r.User, Currency: r.Currency,
 		Amount: amount, Event: sub.Receipt.ID, Why: why})
 }
 
-func (b *books) change(sub *carom.Submission) (out []carom.Decided) {
+func (b *plainBooks) change(sub *carom.Submission) (out []carom.Decided) {
 	ch := sub.Change
 	if ch.Grant != nil {
 		r := b.add(sub, carom.Reward{App: ch.Grant.App, Rule: carom.RuleByHand, User: ch.Grant.User, Currency: ch.Grant.Currency, Amount: ch.Grant.Amount,
@@ -202,8 +202,8 @@ func listDiff[T any](want, got []T) string {
 	return gocmp.Diff(want, got)
 }
 
-// compare compares all that the store tells of rewards with the books.
-func (b *books) compare(t testing.TB, s *Store, users []string) {
+// compare compares all that the store tells of rewards with the plainBooks.
+func (b *plainBooks) compare(t testing.TB, s *Store, users []string) {
 	t.Helper()
 	var all []*carom.Reward
 	for _, r := range slices.Backward(b.rewards) {
@@ -244,7 +244,7 @@ func (b *books) compare(t testing.TB, s *Store, users []string) {
 // traffic makes up events and what is done to rewards.
 type traffic struct {
 	*rand.Rand
-	b     *books
+	b     *plainBooks
 	users []string
 	n     int
 	flips bool // the rule that is additional at times is
@@ -307,7 +307,7 @@ func (tr *traffic) event(at time.Time) *carom.Submission {
 }
 
 // Whatever comes, in whatever commits, with whatever restarts, crashes and failing commits between, the store agrees with plain
-// books about each decision, reward, line and balance.
+// plainBooks about each decision, reward, line and balance.
 func TestRewardsAgreeWithPlainBooks(t *testing.T) {
 	seeds := 4
 	if testing.Short() || race {
@@ -325,7 +325,7 @@ func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
 	r, dir := newRig(), t.TempDir()
 	opts := rewarding(Options{Clock: r.now, BucketEvents: 20 + rnd.IntN(30), SegmentRewards: 3, foldAt: 1 + rnd.IntN(6), foldSlice: 1 + rnd.IntN(2)})
 	s, stop := openRepeating(t, dir, opts)
-	b := &books{inc: s.inc, keys: map[[16]byte]time.Time{}, counters: map[carom.CounterKey]carom.Counter{}, lasts: map[string]time.Time{}, decided: map[carom.EventID][]string{}}
+	b := &plainBooks{inc: s.inc, keys: map[[16]byte]time.Time{}, counters: map[carom.CounterKey]carom.Counter{}, lasts: map[string]time.Time{}, decided: map[carom.EventID][]string{}}
 	users := []string{"ann", "bob", "", "eve"}
 	tr := &traffic{Rand: rnd, b: b, users: users}
 	put := func(subs []*carom.Submission) {
@@ -418,8 +418,8 @@ func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
 	t.Logf("%d events, %d rewards, %d lines, segment %d, bucket %d", tr.n, len(b.rewards), len(b.lines), s.rewards.open.number, s.open.number)
 }
 
-// mature credits what is due, as the store says, and compares that with the books.
-func (b *books) mature(t testing.TB, s *Store, now time.Time, put func([]*carom.Submission)) {
+// mature credits what is due, as the store says, and compares that with the plainBooks.
+func (b *plainBooks) mature(t testing.TB, s *Store, now time.Time, put func([]*carom.Submission)) {
 	t.Helper()
 	due, err := s.HeldDue(t.Context(), now, 1000)
 	if err != nil {

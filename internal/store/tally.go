@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/books"
 	"carom/internal/tables"
 )
 
@@ -38,11 +39,8 @@ type tallies struct {
 type tallySet struct {
 	balances map[account]sum
 	counters map[carom.CounterKey]carom.Counter
-	lasts    map[lastKey]time.Time
+	lasts    map[books.LastKey]time.Time
 }
-
-// lastKey is a rule and a user whom it granted something.
-type lastKey struct{ rule, user string }
 
 // account is a user's account in one currency.
 type account struct{ app, user, currency string }
@@ -66,7 +64,7 @@ type fold struct {
 	set     tallySet      // what is not in them yet
 	upTo    int64         // the number of the newest reward of it
 	sorted  chan struct{} // closed once keys are there
-	keys    []any         // account, carom.CounterKey and lastKey: the same order for the same rewards
+	keys    []any         // account, carom.CounterKey and books.LastKey: the same order for the same rewards
 	done    int           // how many keys are in the tables
 	writing int           // how many more are in the open transaction
 }
@@ -80,7 +78,7 @@ const (
 )
 
 func newTallySet() tallySet {
-	return tallySet{map[account]sum{}, map[carom.CounterKey]carom.Counter{}, map[lastKey]time.Time{}}
+	return tallySet{map[account]sum{}, map[carom.CounterKey]carom.Counter{}, map[books.LastKey]time.Time{}}
 }
 
 func (t *tallySet) len() int { return len(t.balances) + len(t.counters) + len(t.lasts) }
@@ -103,7 +101,7 @@ func (t *tallySet) add(o *tallySet) {
 	}
 	for k, at := range o.lasts {
 		if _, known := t.lasts[k]; !known {
-			k = lastKey{strings.Clone(k.rule), strings.Clone(k.user)}
+			k = books.LastKey{Rule: strings.Clone(k.Rule), User: strings.Clone(k.User)}
 		}
 		t.lasts[k] = at
 	}
@@ -143,8 +141,8 @@ func (f *fold) sort() {
 	}) {
 		f.keys = append(f.keys, k)
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(set.lasts), func(x, y lastKey) int {
-		return cmp.Or(cmp.Compare(x.rule, y.rule), cmp.Compare(x.user, y.user))
+	for _, k := range slices.SortedFunc(maps.Keys(set.lasts), func(x, y books.LastKey) int {
+		return cmp.Or(cmp.Compare(x.Rule, y.Rule), cmp.Compare(x.User, y.User))
 	}) {
 		f.keys = append(f.keys, k)
 	}
@@ -189,8 +187,8 @@ func (f *fold) writeRows(st *statements, keys []any) error {
 		case carom.CounterKey:
 			n := f.set.counters[k]
 			args = append(args, k.Scope, k.User, int64(k.Day), n.Rewards, int64(n.Amount))
-		case lastKey:
-			if err := st.last.exec(k.rule, k.user, f.set.lasts[k].UnixMilli()); err != nil {
+		case books.LastKey:
+			if err := st.last.exec(k.Rule, k.User, f.set.lasts[k].UnixMilli()); err != nil {
 				return err
 			}
 		}
@@ -220,7 +218,7 @@ func (f *fold) wrote(n int) {
 			delete(f.set.balances, k)
 		case carom.CounterKey:
 			delete(f.set.counters, k)
-		case lastKey:
+		case books.LastKey:
 			delete(f.set.lasts, k)
 		}
 	}
@@ -331,7 +329,7 @@ func (s *Store) counter(key carom.CounterKey) (carom.Counter, error) {
 }
 
 // lastGrant is when a rule last granted something to a user, as the open transaction sees it.
-func (s *Store) lastGrant(key lastKey) (at time.Time, err error) {
+func (s *Store) lastGrant(key books.LastKey) (at time.Time, err error) {
 	t := &s.tallies
 	sets := []*tallySet{&t.batch, &t.newer}
 	if t.older != nil {
@@ -345,7 +343,7 @@ func (s *Store) lastGrant(key lastKey) (at time.Time, err error) {
 	err = s.st.getLast.query(func(v []driver.Value) error {
 		at = time.UnixMilli(v[0].(int64)).UTC()
 		return nil
-	}, key.rule, key.user)
+	}, key.Rule, key.User)
 	return at, err
 }
 
@@ -374,16 +372,17 @@ func (t *tallies) waitingJSON() (string, error) {
 	return string(text), err
 }
 
-// counts is what one reward counted for, kept with it: a line for each counter, "scope \t user? \t day \t amount?", and one for
+// What one reward counted for is kept with it: a line for each counter, "scope \t user? \t day \t amount?", and one for
 // the last grant, "! \t rule \t milliseconds". Names of rules and caps hold no control characters.
-type counted []byte
 
-func (c *counted) counter(key carom.CounterKey, ofAmount bool) {
-	*c = fmt.Appendf(*c, "%s\t%d\t%d\t%d\n", key.Scope, tables.Truth(key.User != ""), key.Day, tables.Truth(ofAmount))
+// countedCounter adds a counter's line to what a reward counted for.
+func countedCounter(text string, key carom.CounterKey, ofAmount bool) string {
+	return text + fmt.Sprintf("%s\t%d\t%d\t%d\n", key.Scope, tables.Truth(key.User != ""), key.Day, tables.Truth(ofAmount))
 }
 
-func (c *counted) last(rule string, at time.Time) {
-	*c = fmt.Appendf(*c, "!\t%s\t%d\n", rule, at.UnixMilli())
+// countedLast adds the line of a last grant.
+func countedLast(text, rule string, at time.Time) string {
+	return text + fmt.Sprintf("!\t%s\t%d\n", rule, at.UnixMilli())
 }
 
 // tally adds what a stored reward counted for.
@@ -396,7 +395,7 @@ func (t *tallySet) tally(text, user string, amount carom.Nanos) error {
 			if err != nil {
 				return fmt.Errorf("what a reward counted for: %w", err)
 			}
-			t.lasts[lastKey{part[1], user}] = time.UnixMilli(ms).UTC()
+			t.lasts[books.LastKey{Rule: part[1], User: user}] = time.UnixMilli(ms).UTC()
 		case len(part) == 4:
 			day, err := strconv.ParseInt(part[2], 10, 32)
 			if err != nil {

@@ -70,13 +70,15 @@ const (
 // Counts gathers one batch's counts, for its transaction to add to the tables. One goroutine uses it.
 type Counts struct {
 	received   map[ReceivedKey]Tally
+	quarters   map[QuarterKey]Tally // made of received when they are asked for
 	deliveries map[DeliveryKey]int64
 	labels     labels
 }
 
 // NewCounts makes counts of nothing. [Tables.LoadLabels] then reads what was counted today.
 func NewCounts() *Counts {
-	return &Counts{received: map[ReceivedKey]Tally{}, deliveries: map[DeliveryKey]int64{}, labels: labels{seen: map[labelKey]map[string]struct{}{}}}
+	return &Counts{received: map[ReceivedKey]Tally{}, quarters: map[QuarterKey]Tally{}, deliveries: map[DeliveryKey]int64{},
+		labels: labels{seen: map[labelKey]map[string]struct{}{}}}
 }
 
 // Event counts an event of the moment now, with its price.
@@ -140,13 +142,13 @@ func (c *Counts) Received() iter.Seq2[ReceivedKey, Tally] {
 
 // Quarters are the same counts by the quarter of an hour and without the request_var, in the order of that table's key.
 func (c *Counts) Quarters() iter.Seq2[QuarterKey, Tally] {
-	quarters := make(map[QuarterKey]Tally, len(c.received))
+	clear(c.quarters)
 	for k, n := range c.received {
 		q := QuarterKey{k.Minute / carom.QuarterMinutes, k.App, k.Source, k.Zone, k.EventType, k.Value, k.Outcome}
-		sum := quarters[q]
-		quarters[q] = Tally{sum.N + n.N, sum.Units + n.Units, sum.Nanos + n.Nanos}
+		sum := c.quarters[q]
+		c.quarters[q] = Tally{sum.N + n.N, sum.Units + n.Units, sum.Nanos + n.Nanos}
 	}
-	return inOrder(quarters, QuarterKey.compare)
+	return inOrder(c.quarters, QuarterKey.compare)
 }
 
 // Deliveries are the counts of deliveries, in the order of the table's key.

@@ -278,11 +278,14 @@ CREATE INDEX rewards_by_user ON rewards (app, "user", at, no);
 CREATE INDEX rewards_by_view ON rewards (view) WHERE view IS NOT NULL;
 CREATE INDEX rewards_by_tx ON rewards (tx) WHERE tx IS NOT NULL;
 
--- What views and transactions have earned, and which were taken back: kept for ever, so that nothing earns twice.
+-- What views and transactions have earned, and which were taken back: kept for ever, so that nothing earns twice. The row of a sum
+-- is locked by every commit that decides about it, and made for that if need be.
 CREATE TABLE claims (
-  sum    uuid NOT NULL,
-  reward bigint NOT NULL, -- 0: a lock of a commit under way; -1: taken back, it earns nothing any more
-  rule   text COLLATE "C" NOT NULL,   -- "app/rule" of the reward
+  sum      uuid NOT NULL,
+  reward   bigint NOT NULL,            -- of a rule that is not additional; 0: none
+  rule     text COLLATE "C" NOT NULL,  -- "app/rule" of that reward
+  beside   text COLLATE "C" NOT NULL,  -- rules that are additional and have paid, one a line
+  reversed integer NOT NULL,           -- 1: taken back, it earns nothing any more
   PRIMARY KEY (sum)
 ) PARTITION BY HASH (sum);
 {claims}
