@@ -27,7 +27,7 @@ func connect(t *testing.T, url string) *sql.DB {
 	return db
 }
 
-func run(t *testing.T, db *sql.DB, statement string, args ...any) {
+func execute(t *testing.T, db *sql.DB, statement string, args ...any) {
 	t.Helper()
 	if _, err := db.ExecContext(context.WithoutCancel(t.Context()), statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
@@ -255,7 +255,7 @@ func TestLostMemoryDoesNotBegin(t *testing.T) {
 	a.accept(t, sub)
 	d := &carom.Delivery{ID: sub.Receipt.ID.Delivery(0), Event: sub.Event, Endpoint: 1, Since: sub.Event.At, Ticket: sub.Receipt.Ticket}
 	no := int(a.lease.Load().no)
-	run(t, db, `UPDATE nodes SET ended_at = 1 WHERE no = $1`, no)
+	execute(t, db, `UPDATE nodes SET ended_at = 1 WHERE no = $1`, no)
 	if err := b.takeOver(t.Context(), no); err != nil {
 		t.Fatalf("take over: %v", err)
 	}
@@ -375,7 +375,7 @@ func TestReleaseOutlivesAFailedCommit(t *testing.T) {
 	a.start(t)
 	a.accept(t, event(a.Store, "waits", carom.Target{Endpoint: 1}))
 	d := a.claim(t, carom.Claim{Endpoint: 1, Limit: 1, InOrder: true})[0]
-	run(t, db, `SELECT pg_terminate_backend($1)`, int(pid))
+	execute(t, db, `SELECT pg_terminate_backend($1)`, int(pid))
 	a.Release(d)
 	eventually(t, "nobody has it", func() bool { return numberOf(t, db, `SELECT count(*) FROM due WHERE node = 0`) == 1 })
 }
@@ -401,7 +401,7 @@ func TestPace(t *testing.T) {
 		t.Errorf("another endpoint waits for %v (%v), want not at all", first, err)
 	}
 	db := connect(t, url)
-	run(t, db, `UPDATE paces SET next_us = next_us + 3600000000 WHERE endpoint = 8`)
+	execute(t, db, `UPDATE paces SET next_us = next_us + 3600000000 WHERE endpoint = 8`)
 	if first, err := nodes[0].Pace(t.Context(), 8, 100, 20); err != nil || first > 2*time.Second {
 		t.Errorf("after the database's clock was set back an hour the first turn waits for %v (%v), want no more than 2 s", first, err)
 	}
