@@ -365,19 +365,36 @@ func TestNodesClaimDifferentDeliveries(t *testing.T) {
 	}
 }
 
-// What a commit that fails was to let go of is let go of by a later one.
+// What a commit that fails was to let go of is let go of by a later one, whether the database refused it or the connection broke.
 func TestReleaseOutlivesAFailedCommit(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
-	db := connect(t, url)
-	a := join(t, url, "a", time.Minute)
-	pid := a.link.conn.PID()
-	a.start(t)
-	a.accept(t, event(a.Store, "waits", carom.Target{Endpoint: 1}))
-	d := a.claim(t, carom.Claim{Endpoint: 1, Limit: 1, InOrder: true})[0]
-	execute(t, db, `SELECT pg_terminate_backend($1)`, int(pid))
-	a.Release(d)
-	eventually(t, "nobody has it", func() bool { return numberOf(t, db, `SELECT count(*) FROM due WHERE node = 0`) == 1 })
+	for _, how := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.Server(t).Database(t)
+			db := connect(t, url)
+			a := join(t, url, "a", time.Minute).start(t)
+			a.accept(t, event(a.Store, "waits", carom.Target{Endpoint: 1}))
+			d := a.claim(t, carom.Claim{Endpoint: 1, Limit: 1, InOrder: true})[0]
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatalf("begin: %v", err)
+			}
+			defer func() { _ = tx.Rollback() }() // ended below
+			if _, err := tx.ExecContext(t.Context(), `SELECT 1 FROM due FOR UPDATE`); err != nil {
+				t.Fatalf("lock the row: %v", err)
+			}
+			a.Release(d)
+			eventually(t, "the commit that lets go of it fails", func() bool {
+				return numberOf(t, db, `SELECT count(`+how+`(pid)) FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'UPDATE due%'`) > 0
+			})
+			if err := tx.Rollback(); err != nil {
+				t.Fatalf("unlock the row: %v", err)
+			}
+			eventually(t, "nobody has it", func() bool { return numberOf(t, db, `SELECT count(*) FROM due WHERE node = 0`) == 1 })
+		})
+	}
 }
 
 func TestPace(t *testing.T) {
