@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"internal/postgres":  {".", "internal/books", "internal/tables"},
 	"internal/books":     {".", "internal/tables"},
 	"internal/tables":    {"."},
+	"internal/storetest": {".", "internal/reward"},
 	"internal/templates": {".", "internal/route"},
 	"internal/survey":    {".", "internal/egress", "internal/route"},
 	"internal/telegram":  {"."},
@@ -62,7 +63,7 @@ var mayImport = map[string][]string{
 }
 
 // testsOnly are packages that no code outside tests and benchmarks may import.
-var testsOnly = []string{"internal/caromtest", "internal/pgtest"}
+var testsOnly = []string{"internal/caromtest", "internal/pgtest", "internal/storetest"}
 
 // banned are the words that this project does not use for its own nouns. See the vocabulary in ARCHITECTURE.md.
 var banned = []string{"Webhook", "Message", "Job", "Task", "Hook", "Destination", "Subscription", "Conversion"}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -78,32 +79,46 @@ func (s *Store) write(ctx context.Context, f func(tables.Tx) error) error {
 const maxTries = 20
 
 // numbered is a reader whose queries name their parameters as tables does.
-type numbered struct{ db *sql.DB }
+type numbered struct{ db tables.Reader }
 
 // QueryContext implements tables.Reader.
 func (n numbered) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return n.db.QueryContext(ctx, tables.Numbered(query), args...)
+	return n.db.QueryContext(ctx, tables.Numbered(query), cleaned(args)...)
 }
 
 // QueryRowContext implements tables.Reader.
 func (n numbered) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return n.db.QueryRowContext(ctx, tables.Numbered(query), args...)
+	return n.db.QueryRowContext(ctx, tables.Numbered(query), cleaned(args)...)
+}
+
+// cleaned are the arguments of a query with their texts as they are stored, so that what was cleaned is found again.
+func cleaned(args []any) []any {
+	out := args
+	for i, arg := range args {
+		if text, ok := arg.(string); ok && clean(text) != text {
+			if &out[0] == &args[0] {
+				out = slices.Clone(args)
+			}
+			out[i] = clean(text)
+		}
+	}
+	return out
 }
 
 // Exec implements tables.Tx.
 func (t *tx) Exec(query string, args ...any) error {
-	return translate(t.exec(tables.Numbered(query), args...))
+	return translate(t.exec(tables.Numbered(query), cleaned(args)...))
 }
 
 // ExecCount implements tables.Tx.
 func (t *tx) ExecCount(query string, args ...any) (int64, error) {
-	n, err := t.count(tables.Numbered(query), args...)
+	n, err := t.count(tables.Numbered(query), cleaned(args)...)
 	return n, translate(err)
 }
 
 // Query implements tables.Tx.
 func (t *tx) Query(query string, row func([]driver.Value) error, args ...any) error {
-	rows, err := t.tx.QueryContext(t.ctx, tables.Numbered(query), args...)
+	rows, err := t.tx.QueryContext(t.ctx, tables.Numbered(query), cleaned(args)...)
 	if err != nil {
 		return translate(err)
 	}

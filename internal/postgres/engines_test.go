@@ -14,7 +14,6 @@ import (
 	"carom"
 	"carom/internal/deliver"
 	"carom/internal/egress"
-	"carom/internal/pgtest"
 	"carom/internal/route"
 )
 
@@ -94,7 +93,7 @@ func (n *node) send(t *testing.T, e *deliver.Engine, prefix string, count int) {
 }
 
 func TestThreeNodesKeepOneRate(t *testing.T) {
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	r := newReceiver(t, func() int { return http.StatusNoContent })
 	endpoint := carom.Endpoint{No: 1, App: "app", Name: "e", URL: r.server.URL + "/?d={delivery_id}", Rate: 100, Concurrency: 32, AllowPrivate: true}
 	var nodes []*node
@@ -144,7 +143,7 @@ func TestThreeNodesKeepOneRate(t *testing.T) {
 
 func TestThreeNodesKeepOneConcurrency(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	var together sync.WaitGroup // the first four requests wait for one another
 	together.Add(4)
 	var n atomic.Int64
@@ -178,7 +177,7 @@ func TestThreeNodesKeepOneConcurrency(t *testing.T) {
 // What a node leaves to others, here what failed and what it had no time for, they deliver; and they follow its breaker.
 func TestNodesTakeUpWhatOthersLeave(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	var well atomic.Bool
 	r := newReceiver(t, func() int {
 		if !well.Load() {

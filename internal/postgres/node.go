@@ -234,19 +234,28 @@ func (s *Store) settleDoubt() error {
 	return nil
 }
 
-// lifeOf is the life in which a node's ids were given out; 0 for a node that is forgotten.
-func (s *Store) lifeOf(node uint16) carom.Incarnation {
+// nodeLife is the life in which a node's ids were given out. It returns carom.ErrNotFound for a node that is not known.
+func (s *Store) nodeLife(ctx context.Context, node uint16) (carom.Incarnation, error) {
 	if life, known := s.lives.Load(node); known {
-		return life.(carom.Incarnation)
+		return life.(carom.Incarnation), nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	var life int64
 	if err := s.lanes.QueryRowContext(ctx, `SELECT life FROM nodes WHERE no = $1`, int(node)).Scan(&life); err != nil {
-		return 0 // it is asked again the next time
+		return 0, fmt.Errorf("node %d: %w", node, translate(err))
 	}
 	s.lives.Store(node, carom.Incarnation(life))
-	return carom.Incarnation(life)
+	return carom.Incarnation(life), nil
+}
+
+// lifeOf is nodeLife where there is no telling of errors: 0 then.
+func (s *Store) lifeOf(node uint16) carom.Incarnation {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	life, err := s.nodeLife(ctx, node)
+	if err != nil {
+		return 0 // it is asked again the next time
+	}
+	return life
 }
 
 // eventID is the id of the event at ref.
@@ -255,7 +264,13 @@ func (s *Store) eventID(ref carom.Ref) carom.EventID {
 }
 
 // isOurs says whether an id of the given life can name a row of the node.
-func (s *Store) isOurs(life carom.Incarnation, ref carom.Ref) bool { return s.lifeOf(ref.Node) == life }
+func (s *Store) isOurs(ctx context.Context, life carom.Incarnation, ref carom.Ref) (bool, error) {
+	known, err := s.nodeLife(ctx, ref.Node)
+	if errors.Is(err, carom.ErrNotFound) {
+		return false, nil
+	}
+	return known == life && ref.Bucket <= maxBucket, err
+}
 
 // lowMark is the place before which nothing of this node lives in memory only once the batch is committed: that of its oldest event
 // that waits, else that of its next one, which may be in the batch.

@@ -14,7 +14,6 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"carom"
-	"carom/internal/pgtest"
 )
 
 func connect(t *testing.T, url string) *sql.DB {
@@ -132,7 +131,7 @@ func (n *node) hasShare(nodes, rank int) func() bool {
 
 func TestShares(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	a := join(t, url, "a", time.Minute)
 	if nodes, rank := a.Share(); nodes != 1 || rank != 0 {
 		t.Fatalf("the first node begins with rank %d of %d, want 0 of 1", rank, nodes)
@@ -152,7 +151,7 @@ func TestShares(t *testing.T) {
 
 func TestDeadNodesShareIsTakenOver(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	join(t, url, "a", 3*time.Second) // never shows a sign of life
 	b := join(t, url, "b", 3*time.Second).start(t)
 	eventually(t, "b is alone", b.hasShare(1, 0))
@@ -160,7 +159,7 @@ func TestDeadNodesShareIsTakenOver(t *testing.T) {
 
 func TestHolds(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
 	direct, waits := event(a.Store, "direct", carom.Target{Endpoint: 1, Direct: true}), event(a.Store, "waits", carom.Target{Endpoint: 2})
 	a.accept(t, direct, waits)
@@ -195,7 +194,7 @@ func TestHolds(t *testing.T) {
 // A node whose process was halted for longer than its lease lasts must not act for what it held, nor when it has the same delivery anew.
 func TestHaltedNodeHoldsNothing(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	db := connect(t, url)
 	b := join(t, url, "b", 3*time.Second).start(t)
 	waits := event(b.Store, "waits", carom.Target{Endpoint: 1})
@@ -248,7 +247,7 @@ func TestHaltedNodeHoldsNothing(t *testing.T) {
 
 func TestLostMemoryDoesNotBegin(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	db := connect(t, url)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute)
 	sub := event(a.Store, "direct", carom.Target{Endpoint: 1, Direct: true})
@@ -274,7 +273,7 @@ func TestLostMemoryDoesNotBegin(t *testing.T) {
 // A claim that runs while its node is taken over must leave nothing in the hands of a node that is no more.
 func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	db := connect(t, url)
 	b := join(t, url, "b", time.Minute).start(t)
 	b.accept(t, event(b.Store, "waits", carom.Target{Endpoint: 1}))
@@ -315,7 +314,7 @@ func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
 
 func TestNodesClaimDifferentDeliveries(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
 	var subs []*carom.Submission
 	at := a.Now()
@@ -371,7 +370,7 @@ func TestReleaseOutlivesAFailedCommit(t *testing.T) {
 	for _, how := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			url := pgtest.Server(t).Database(t)
+			url := database(t)
 			db := connect(t, url)
 			a := join(t, url, "a", time.Minute).start(t)
 			a.accept(t, event(a.Store, "waits", carom.Target{Endpoint: 1}))
@@ -399,7 +398,7 @@ func TestReleaseOutlivesAFailedCommit(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	nodes := []*node{join(t, url, "a", time.Minute), join(t, url, "b", time.Minute), join(t, url, "c", time.Minute)}
 	began := time.Now()
 	for i := range 30 { // 20 turns at 100 per second take 200 ms

@@ -221,7 +221,7 @@ func (s *Store) connect(ctx context.Context) error {
 	s.r, s.lanes = s.pool(4), s.pool(4)
 	s.Tables = tables.New(tables.Options{
 		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return s.lease.Load().life },
-		Clock: s.Now, RefOf: refOf,
+		Clock: s.Now, RefOf: refOf, Archive: archive{s},
 	})
 	return s.examine(ctx)
 }

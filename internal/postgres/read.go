@@ -20,8 +20,8 @@ type stored struct {
 	endpoints string
 }
 
-// scanEvent reads a row of eventColumns.
-func (s *Store) scanEvent(scan func(...any) error) (stored, error) {
+// scanEvent reads a row of eventColumns. The id is left out.
+func scanEvent(scan func(...any) error) (stored, error) {
 	var ev carom.Event
 	var at int64
 	var price sql.NullInt64
@@ -34,7 +34,6 @@ func (s *Store) scanEvent(scan func(...any) error) (stored, error) {
 		&r.ContentType, &headers, &r.Body, &client, &ev.UserID, &ev.View, &decided, &ev.Origin); err != nil {
 		return out, translate(err)
 	}
-	ev.ID = s.eventID(refOf(out.place))
 	ev.At = time.UnixMilli(at).UTC()
 	ev.Price = carom.Price{Nanos: carom.Nanos(price.Int64), Set: price.Valid}
 	r.At = ev.At
@@ -55,20 +54,38 @@ func (s *Store) scanEvent(scan func(...any) error) (stored, error) {
 
 // queryEvents reads the events that the end of a query, behind WHERE, selects, in its order.
 func (s *Store) queryEvents(ctx context.Context, db *sql.DB, selects string, args ...any) ([]stored, error) {
-	rows, err := db.QueryContext(ctx, `SELECT `+eventColumns+` FROM events WHERE `+selects, args...)
-	if err != nil {
-		return nil, translate(err)
-	}
-	defer rows.Close()
 	var out []stored
-	for rows.Next() {
-		ev, err := s.scanEvent(rows.Scan)
+	if err := readRows(ctx, db, func(scan func(...any) error) error {
+		ev, err := scanEvent(scan)
+		out = append(out, ev)
+		return err
+	}, `SELECT `+eventColumns+` FROM events WHERE `+selects, args...); err != nil {
+		return nil, err
+	}
+	for _, ev := range out { // now that the connection is given back: to ask for a life needs one
+		ref := refOf(ev.place)
+		life, err := s.nodeLife(ctx, ref.Node)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, ev)
+		ev.event.ID = carom.NewEventID(life, ref)
 	}
-	return out, translate(rows.Err())
+	return out, nil
+}
+
+// readRows calls row for each row of a query. Its errors have their kinds.
+func readRows(ctx context.Context, db *sql.DB, row func(scan func(...any) error) error, query string, args ...any) error {
+	rows, err := numbered{db}.QueryContext(ctx, query, args...)
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { _ = rows.Close() }() // it only read
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return translate(err)
+		}
+	}
+	return translate(rows.Err())
 }
 
 // eventsAt reads the events of rows of the due table, by their places. Those that are not kept any more are missing.
@@ -88,39 +105,113 @@ func (s *Store) eventsAt(ctx context.Context, rows []dueRow) (map[int64]stored, 
 	return found, err
 }
 
-// eventAt reads one event. It returns carom.ErrNotFound when it is not there.
-func (s *Store) eventAt(ctx context.Context, ref carom.Ref) (stored, error) {
-	list, err := s.queryEvents(ctx, s.r, `place = $1`, placeOf(ref))
+// archive is what the store finds by its own ways, for what internal/tables puts together.
+type archive struct{ *Store }
+
+// StoredEvent implements tables.Archive.
+func (s archive) StoredEvent(ctx context.Context, id carom.EventID) (*carom.Event, string, error) {
+	life, ref, err := id.Place()
+	if err != nil {
+		return nil, "", err
+	}
+	ours, err := s.isOurs(ctx, life, ref)
+	if err == nil && !ours {
+		return nil, "", fmt.Errorf("event %s is of another database: %w", id, carom.ErrNotFound)
+	}
+	var list []stored
+	if err == nil {
+		list, err = s.queryEvents(ctx, s.r, `place = ?`, placeOf(ref))
+	}
 	if err == nil && len(list) == 0 {
 		err = errGone
 	}
 	if err != nil {
-		return stored{}, err
+		return nil, "", fmt.Errorf("event %s: %w", id, err)
 	}
-	return list[0], nil
+	return list[0].event, list[0].endpoints, nil
 }
 
-// placeOfID is the place that an event's id names, if the id is of this database.
-func (s *Store) placeOfID(id carom.EventID) (carom.Ref, error) {
-	life, ref, err := id.Place()
+// attemptColumns are the columns of an attempt, in the order in which scanAttempt reads them, but for its answer.
+const attemptColumns = `o.place, o.ordinal, o.attempt, o.endpoint, o.at, o.took_us, o.state, o.due_at, o.reason, o.flags, o.method, o.url, o.sent, o.status`
+
+// scanAttempt reads a row of attemptColumns and the answer. The id of the delivery is left out.
+func scanAttempt(scan func(...any) error) (place int64, ordinal, endpoint int, a carom.Attempt, err error) {
+	var at, took, due int64
+	var answer []byte
+	err = scan(&place, &ordinal, &a.Number, &endpoint, &at, &took, &a.State, &due, &a.Reason, &a.Flags, &a.Method, &a.URL, &a.Sent, &a.Status, &answer)
+	a.At, a.Took, a.Due, a.Answer = time.UnixMilli(at).UTC(), time.Duration(took)*time.Microsecond, tables.Instant(due), string(answer)
+	return place, ordinal, endpoint, a, err
+}
+
+// Attempts implements tables.Archive.
+func (s archive) Attempts(ctx context.Context, id carom.DeliveryID, endpoint int) (list []carom.Attempt, due time.Time, err error) {
+	_, ref, ordinal, err := id.Place()
 	if err != nil {
-		return ref, err
+		return nil, due, err
 	}
-	if !s.isOurs(life, ref) {
-		return ref, fmt.Errorf("event %s is of another database: %w", id, carom.ErrNotFound)
+	place := placeOf(ref)
+	if err := readRows(ctx, s.r, func(scan func(...any) error) error {
+		_, _, _, a, err := scanAttempt(scan)
+		a.Delivery = id
+		list = append(list, a)
+		return err
+	}, `SELECT `+attemptColumns+`, o.answer FROM outcomes o WHERE o.place = ? AND o.ordinal = ? ORDER BY o.attempt`, place, ordinal); err != nil {
+		return nil, due, err
 	}
-	return ref, nil
+	err = readRows(ctx, s.r, func(scan func(...any) error) error {
+		var ms int64
+		err := scan(&ms)
+		due = time.UnixMilli(ms).UTC()
+		return err
+	}, `SELECT due_at FROM due WHERE endpoint = ? AND place = ? AND ordinal = ?`, endpoint, place, ordinal)
+	return list, due, err
 }
 
-// Event returns an event. Its errors are those of [Store.Story].
-func (s *Store) Event(ctx context.Context, id carom.EventID) (*carom.Event, error) {
-	ref, err := s.placeOfID(id)
+// RewardsOfView implements tables.Archive.
+func (s archive) RewardsOfView(ctx context.Context, sum [16]byte) ([]*tables.RewardRow, error) {
+	return s.RewardRows(ctx, `view = ? ORDER BY at, no`, sum[:])
+}
+
+// Events returns the events that f selects, newest first. It returns carom.ErrInvalid when the cursor is not an event id.
+func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error) {
+	before, err := s.beforeEvent(ctx, f.Before)
 	if err != nil {
 		return nil, err
 	}
-	ev, err := s.eventAt(ctx, ref)
-	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", id, err)
+	var c conditions
+	for _, equal := range []struct{ where, value string }{
+		{`app = ?`, f.App}, {`source = ?`, f.Source},
+		// The second halves are what the indexes are limited to.
+		{`ymid = ? AND ymid <> ''`, f.YMID}, {`zone_id = ? AND zone_id <> ''`, f.Zone},
+		{`CASE telegram_id WHEN '' THEN user_id ELSE telegram_id END = ? AND (telegram_id <> '' OR user_id <> '')`, f.User},
+	} {
+		if equal.value != "" {
+			c.add(equal.where, equal.value)
+		}
 	}
-	return ev.event, nil
+	if !f.Since.IsZero() {
+		c.add(`at >= ?`, f.Since.UnixMilli())
+	}
+	limit := tables.PageSize(f.Limit)
+	var out []*carom.Event
+	if err := s.newestBuckets(ctx, before, f.Since, func(r span) (bool, error) {
+		in := c.within(r)
+		list, err := s.queryEvents(ctx, s.r, in.where+` ORDER BY at DESC, place DESC LIMIT ?`, append(in.args, limit-len(out))...)
+		for _, ev := range list {
+			out = append(out, ev.event)
+		}
+		return len(out) < limit, err
+	}); err != nil {
+		return nil, fmt.Errorf("search events: %w", err)
+	}
+	return out, nil
+}
+
+// beforeEvent is where a list goes on behind an event; from the newest on when there is none.
+func (s *Store) beforeEvent(ctx context.Context, id carom.EventID) (position, error) {
+	if id == "" {
+		return newest(), nil
+	}
+	life, ref, err := id.Place()
+	return s.before(ctx, "events", string(id), life, ref, err)
 }

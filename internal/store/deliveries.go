@@ -171,35 +171,11 @@ func (p *deliveryPage) numbers(ctx context.Context, query string, args ...any) (
 
 // take adds the event's deliveries to the endpoint that are in the state.
 func (p *deliveryPage) take(ctx context.Context, ref carom.Ref) error {
-	ev, endpoints, err := p.s.eventAt(ctx, p.s.r, ref)
+	story, read, err := p.s.StoryFor(ctx, p.s.eventID(ref), p.endpoint, p.name, p.state)
 	if err != nil {
 		return err
 	}
-	targets, err := tables.ParseTargets(endpoints)
-	if err != nil {
-		return fmt.Errorf("event %s: %w", ev.ID, err)
-	}
-	story := &carom.Story{Event: ev}
-	for ordinal, t := range targets {
-		if t.Endpoint != p.endpoint {
-			continue
-		}
-		p.stories--
-		d, err := p.s.deliveryStory(ctx, ref, t.Endpoint, ordinal)
-		if err != nil {
-			return fmt.Errorf("event %s: %w", ev.ID, err)
-		}
-		if p.state != "" && d.State != p.state {
-			continue
-		}
-		if d.Endpoint = p.name; t.Reward != 0 {
-			if r, err := p.s.RewardByNumber(ctx, p.s.r, t.Reward); err == nil {
-				d.Reward = r.ID
-			}
-		}
-		story.Deliveries = append(story.Deliveries, *d)
-	}
-	if len(story.Deliveries) > 0 {
+	if p.stories -= read; len(story.Deliveries) > 0 {
 		p.list = append(p.list, story)
 		p.limit -= len(story.Deliveries)
 	}

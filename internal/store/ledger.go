@@ -154,9 +154,6 @@ func (s *Store) balanceSums(ctx context.Context, app, user string) (map[string]s
 	return sums, translate(rows.Err())
 }
 
-// maxFaults is how many faults a check of the ledger lists.
-const maxFaults = 100
-
 // CheckLedger reads all rewards, lines and balances, and says where they do not agree: a balance that is not the sum of its
 // lines, a line without a cause, a reward whose state its lines contradict, a view or transaction that was rewarded twice.
 func (s *Store) CheckLedger(ctx context.Context) (carom.LedgerReport, error) {
@@ -166,16 +163,9 @@ func (s *Store) CheckLedger(ctx context.Context) (carom.LedgerReport, error) {
 		return report, fmt.Errorf("check the ledger: %w", err)
 	}
 	defer func() { _ = tx.Rollback() }() // it only read
-	for _, check := range ledgerChecks {
-		var args []any
-		if check.waiting {
-			args = append(args, waiting)
-		}
-		if err := s.checkLedger(ctx, tx, check.query, check.fault, args, &report); err != nil {
-			return report, fmt.Errorf("check the ledger: %w", err)
-		}
-	}
-	return report, nil
+	err = s.LedgerFaults(ctx, tx, &report, tables.LedgerCheck{Query: balanceCheck, Fault: "the balance of %s differs from the sum of its lines by %d units and %d billionths",
+		Args: []any{waiting}}, tables.LedgerCheck{Query: numberCheck, Fault: "of the %s there are %d, and the newest is number %d: some are gone"})
+	return report, err
 }
 
 // ledgerNow holds one moment of the ledger: a transaction that sees it, and what of the balances was not in the tables then. It
@@ -204,51 +194,14 @@ func (s *Store) ledgerNow(ctx context.Context, report *carom.LedgerReport) (_ *s
 	return tx, waiting, translate(err)
 }
 
-// ledgerChecks are queries that find nothing in a ledger in order, with how to say what they found. Sums of sums: units and
-// nanos are compared as one number where neither can overflow, since a balance's parts may be carried differently.
-var ledgerChecks = []struct {
-	query, fault string
-	waiting      bool // ?1 is what of the balances is not in the table
-}{
-	{`SELECT app || ' ' || user || ' ' || currency, units, nanos FROM (
-		SELECT app, user, currency, sum(units) AS units, sum(nanos) AS nanos FROM (
-			SELECT app, user, currency, units, nanos FROM balances
-			UNION ALL SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)
-			UNION ALL SELECT app, user, currency, -(amount / 1000000000), -(amount % 1000000000) FROM ledger)
-		GROUP BY app, user, currency) WHERE units <> 0 OR nanos <> 0`,
-		"the balance of %s differs from the sum of its lines by %d units and %d billionths", true},
-	{`SELECT l.reward, l.n, l.amount FROM ledger l LEFT JOIN rewards r ON r.no = l.reward WHERE r.no IS NULL OR l.event = ''
-		OR r.app <> l.app OR r.user <> l.user OR r.currency <> l.currency OR abs(l.amount) <> r.amount`,
-		"reward %v, line %d: it has no cause, since there is no reward of that user, currency and its %d billionths", false},
-	{`SELECT r.no || ' (' || r.state || ')', coalesce(sum(l.amount), 0), count(l.n) FROM rewards r LEFT JOIN ledger l ON l.reward = r.no GROUP BY r.no
-		HAVING count(l.n) <> CASE r.state WHEN 'granted' THEN 1 WHEN 'reversed' THEN 2 WHEN 'held' THEN 0 WHEN 'canceled' THEN 0 ELSE -1 END
-			OR coalesce(max(l.n), 0) <> count(l.n) OR sum(l.amount) <> iif(r.state = 'granted', r.amount, 0) OR sum(l.n = 1 AND l.amount <> r.amount)`,
-		"the lines of reward %s contradict its state: they sum up to %d billionths in %d lines", false},
-	{`SELECT 'rewards', count(*), max(no) FROM rewards HAVING count(*) <> max(no)`,
-		"of the %s there are %d, and the newest is number %d: some are gone", false},
-	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE view IS NOT NULL GROUP BY view, app, rule HAVING count(*) > 1`,
-		"the rule %s rewarded one view %d times, first with reward %d", false},
-	{`SELECT app || '/' || rule, count(*), min(no) FROM rewards WHERE tx IS NOT NULL GROUP BY tx, app, rule HAVING count(*) > 1`,
-		"the rule %s rewarded one transaction %d times, first with reward %d", false},
-	{`SELECT app, count(*), min(no) FROM rewards WHERE view IS NOT NULL AND additional = 0 GROUP BY view, app HAVING count(*) > 1`,
-		"one view of the app %s was rewarded %d times by rules that are not additional, first with reward %d", false},
-	{`SELECT app, count(*), min(no) FROM rewards WHERE tx IS NOT NULL AND additional = 0 GROUP BY tx, app HAVING count(*) > 1`,
-		"one transaction of the app %s was rewarded %d times by rules that are not additional, first with reward %d", false},
-}
+// balanceCheck finds accounts whose balance is not the sum of their lines; ?1 is what of the balances is not in the table. Units and
+// nanos are sums by themselves on both sides, so they are compared by themselves.
+const balanceCheck = `SELECT app || ' ' || user || ' ' || currency, units, nanos FROM (
+	SELECT app, user, currency, sum(units) AS units, sum(nanos) AS nanos FROM (
+		SELECT app, user, currency, units, nanos FROM balances
+		UNION ALL SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)
+		UNION ALL SELECT app, user, currency, -(amount / 1000000000), -(amount % 1000000000) FROM ledger)
+	GROUP BY app, user, currency) WHERE units <> 0 OR nanos <> 0`
 
-func (s *Store) checkLedger(ctx context.Context, tx *sql.Tx, query, fault string, args []any, report *carom.LedgerReport) error {
-	rows, err := tx.QueryContext(ctx, query+` LIMIT ?`, append(args, maxFaults-len(report.Faults))...)
-	if err != nil {
-		return translate(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var what any
-		var a, b int64
-		if err := rows.Scan(&what, &a, &b); err != nil {
-			return translate(err)
-		}
-		report.Faults = append(report.Faults, fmt.Sprintf(fault, what, a, b))
-	}
-	return translate(rows.Err())
-}
+// numberCheck finds gaps: rewards are numbered without any.
+const numberCheck = `SELECT 'rewards', count(*), max(no) FROM rewards HAVING count(*) <> max(no)`

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // grants makes the event by which a person grants an amount.
@@ -21,163 +21,6 @@ func grants(user, currency string, amount carom.Nanos, key string, at time.Time)
 // voids makes the event by which a person takes back what another granted.
 func voids(granted *carom.Submission, key string, at time.Time) *carom.Submission {
 	return byCarom(carom.Reversal, key, at, carom.RewardChange{Void: granted.Receipt.Decided[0].Reward.ID, Why: "mistaken"})
-}
-
-// Balances are exact and plainly written at both ends of the scale.
-func TestBalancesAreExact(t *testing.T) {
-	const most = carom.Nanos(9_223_372_036_854_775_807)
-	for _, tt := range []struct {
-		amounts []carom.Nanos
-		void    int // how many of them, from the first
-		want    string
-	}{
-		{[]carom.Nanos{1}, 0, "0.000000001 coins"},
-		{[]carom.Nanos{1}, 1, "0 coins"},
-		{[]carom.Nanos{1_500_000_000, 1_500_000_000}, 0, "3 coins"},
-		{[]carom.Nanos{1_500_000_000, 700_000_000, 900_000_000}, 1, "1.6 coins"},
-		{[]carom.Nanos{most, most, most}, 0, "27670116110.564327421 coins"},
-		{[]carom.Nanos{most, most, 1}, 2, "0.000000001 coins"},
-	} {
-		s, _ := open(t, t.TempDir(), rewarding(Options{Clock: newClock().now}))
-		var given []*carom.Submission
-		for i, amount := range tt.amounts {
-			given = append(given, grants("u", "coins", amount, fmt.Sprint(i), noon))
-		}
-		acceptAll(t, s, given...)
-		for i := range tt.void {
-			acceptAll(t, s, voids(given[i], fmt.Sprint("void ", i), noon))
-		}
-		if got := balance(t, s, "u"); got != tt.want {
-			t.Errorf("%v without the first %d are %q, want %q", tt.amounts, tt.void, got, tt.want)
-		}
-	}
-}
-
-// Lines come newest first, by currency if that is asked for, with those that came long after their reward in their place.
-func TestLedgerListsLinesNewestFirst(t *testing.T) {
-	s, _ := open(t, t.TempDir(), rewarding(Options{Clock: newClock().now, SegmentRewards: 3}))
-	var want []string // newest first
-	note := func(sub *carom.Submission, amount carom.Nanos, currency string) {
-		want = slices.Insert(want, 0, fmt.Sprint(amount, currency, sub.Receipt.ID, sub.Change.Why))
-	}
-	minute := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
-	var given []*carom.Submission
-	for i := range 40 {
-		sub := grants("u", []string{"coins", "gems"}[i%2], carom.Nanos(i+1), fmt.Sprint(i), minute(2*i))
-		acceptAll(t, s, sub, grants("other", "coins", 1, fmt.Sprint("other ", i), minute(2*i)))
-		note(sub, carom.Nanos(i+1), sub.Change.Grant.Currency)
-		if given = append(given, sub); i%3 == 2 {
-			back := voids(given[i/2], fmt.Sprint("void ", i), minute(2*i+1))
-			if acceptAll(t, s, back); len(back.Receipt.Decided) > 0 {
-				note(back, -carom.Nanos(i/2+1), given[i/2].Change.Grant.Currency)
-			}
-		}
-	}
-	list := func(f carom.LedgerFilter) (out []string) {
-		t.Helper()
-		lines, err := s.Ledger(t.Context(), f)
-		if err != nil {
-			t.Fatalf("Ledger(%+v): %v", f, err)
-		}
-		for _, l := range lines {
-			out = append(out, fmt.Sprint(l.Amount, l.Currency, l.Event, l.Why))
-		}
-		return out
-	}
-	for _, limit := range []int{1, 2, 7, 50, 1000} {
-		if diff := cmp.Diff(want[:min(limit, len(want))], list(carom.LedgerFilter{App: "app", User: "u", Limit: limit})); diff != "" {
-			t.Errorf("the newest %d lines (-want +got):\n%s", limit, diff)
-		}
-	}
-	gems := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return !strings.Contains(line, "gems") })
-	if diff := cmp.Diff(gems[:9], list(carom.LedgerFilter{App: "app", User: "u", Currency: "gems", Limit: 9})); diff != "" {
-		t.Errorf("lines of one currency (-want +got):\n%s", diff)
-	}
-	if got := list(carom.LedgerFilter{App: "app", User: "nobody"}); got != nil {
-		t.Errorf("lines of nobody: %v", got)
-	}
-	if _, err := s.Ledger(t.Context(), carom.LedgerFilter{App: "app"}); !errors.Is(err, carom.ErrInvalid) {
-		t.Errorf("lines without a user: %v, want carom.ErrInvalid", err)
-	}
-}
-
-// Rewards are found by each field of a filter, page by page, in segments that are open, full and sealed.
-func TestRewardsAreFoundPageByPage(t *testing.T) {
-	dir := t.TempDir()
-	opts := rewarding(Options{Clock: newClock().now, SegmentRewards: 100})
-	s, stop := open(t, dir, opts)
-	var all []*carom.Reward // newest first
-	fill := func(n int) {
-		t.Helper()
-		for range n / 10 {
-			var subs []*carom.Submission
-			for range 10 {
-				i := len(all) + len(subs)
-				sub := paid(fmt.Sprint("view ", i), fmt.Sprint("user ", i%3), carom.Impression, noon.Add(time.Duration(i)*time.Second),
-					pays([]string{"watch", "extra"}[i%2], 5, holds(time.Duration(i%5/4)*time.Hour)))
-				if i%7 == 0 {
-					sub.Event.Source = "other"
-				}
-				subs = append(subs, sub)
-			}
-			acceptAll(t, s, subs...)
-			for _, sub := range subs {
-				all = slices.Insert(all, 0, sub.Receipt.Decided[0].Reward)
-			}
-		}
-	}
-	check := func(when string) {
-		t.Helper()
-		for _, f := range []carom.RewardFilter{
-			{}, {App: "app"}, {App: "nothing"}, {App: "app", User: "user 1"}, {App: "app", User: "user 9"}, {App: "app", User: "user 2", Rule: "extra"},
-			{App: "app", User: "user 0", State: carom.RewardHeld, Source: "other"}, {App: "app", Rule: "watch"}, {State: carom.RewardHeld},
-			{App: "app", User: "user 0", From: noon.Add(100 * time.Second), To: noon.Add(300 * time.Second)}, {From: noon.Add(150 * time.Second)},
-		} {
-			var want, got []carom.RewardID
-			for _, r := range all {
-				if (f.App == "" || f.App == r.App) && (f.User == "" || f.User == r.User) && (f.Rule == "" || f.Rule == r.Rule) && (f.State == "" || f.State == r.State) &&
-					(f.Source == "" || f.Source == r.Source) && (f.From.IsZero() || !r.At.Before(f.From)) && (f.To.IsZero() || r.At.Before(f.To)) {
-					want = append(want, r.ID)
-				}
-			}
-			for _, f.Limit = range []int{7, 1000} {
-				got, f.Before = nil, ""
-				for {
-					list, err := s.Rewards(t.Context(), f)
-					if err != nil || len(list) > f.Limit {
-						t.Fatalf("Rewards(%+v): %d, %v", f, len(list), err)
-					}
-					if len(list) == 0 {
-						break
-					}
-					for _, r := range list {
-						got = append(got, r.ID)
-					}
-					f.Before = got[len(got)-1]
-				}
-				if diff := cmp.Diff(want, got); diff != "" {
-					t.Errorf("%s: Rewards(%+v) (-want +got):\n%s", when, f, diff)
-				}
-			}
-		}
-	}
-	fill(60)
-	check("one segment")
-	fill(750)
-	check("several")
-	s.seal()
-	check("sealed")
-	stop()
-	s, _ = open(t, dir, opts)
-	check("after a restart")
-	if _, err := s.Rewards(t.Context(), carom.RewardFilter{Before: "evt_1"}); !errors.Is(err, carom.ErrInvalid) {
-		t.Errorf("Rewards before something else: %v, want carom.ErrInvalid", err)
-	}
-	for id, want := range map[carom.RewardID]error{"nonsense": carom.ErrInvalid, carom.NewRewardID(s.inc, 100_000): carom.ErrNotFound, carom.NewRewardID(s.inc+1, 1): carom.ErrNotFound} {
-		if _, _, err := s.Reward(t.Context(), id); !errors.Is(err, want) {
-			t.Errorf("Reward(%s): %v, want %v", id, err, want)
-		}
-	}
 }
 
 // A check of the ledger names each kind of fault, and nothing else.
@@ -275,7 +118,7 @@ func TestCheckLedgerListsAHundredFaults(t *testing.T) {
 	if err := damaged.w.exec(`UPDATE rewards SET amount = 6, state = 'held'`); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := damaged.CheckLedger(t.Context()); err != nil || len(report.Faults) != maxFaults || report.Rewards != 150 {
-		t.Errorf("CheckLedger finds %d faults in %d rewards, %v, want %d in 150", len(report.Faults), report.Rewards, err, maxFaults)
+	if report, err := damaged.CheckLedger(t.Context()); err != nil || len(report.Faults) != tables.MaxFaults || report.Rewards != 150 {
+		t.Errorf("CheckLedger finds %d faults in %d rewards, %v, want %d in 150", len(report.Faults), report.Rewards, err, tables.MaxFaults)
 	}
 }

@@ -1,12 +1,10 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -25,135 +23,13 @@ import (
 // erasedText takes the place of what was received or sent.
 const erasedText = "(erased)"
 
-// Person returns everything that is kept about a user of an app.
-func (s *Store) Person(ctx context.Context, app, user string) (*carom.Person, error) {
-	p := &carom.Person{App: app, User: user}
-	var err error
-	if p.Balances, err = s.Balances(ctx, app, user); err != nil {
-		return nil, err
-	}
-	if p.Rewards, err = s.allRewards(ctx, app, user); err != nil {
-		return nil, err
-	}
-	for _, r := range p.Rewards {
-		_, lines, err := s.Reward(ctx, r.ID)
-		if err != nil {
-			return nil, err
-		}
-		p.Lines = append(p.Lines, lines...)
-	}
-	if p.Views, err = s.ViewsOf(ctx, app, user); err != nil {
-		return nil, err
-	}
-	ids, err := s.eventsOf(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range ids {
-		st, err := s.Story(ctx, id)
-		if errors.Is(err, carom.ErrNotFound) {
-			continue // retention dropped it since
-		}
-		if err != nil {
-			return nil, err
-		}
-		p.Stories = append(p.Stories, st)
-	}
-	p.Refused, err = s.refusedOf(ctx, app, user)
-	return p, err
-}
-
-func (s *Store) allRewards(ctx context.Context, app, user string) ([]*carom.Reward, error) {
-	var all []*carom.Reward
-	f := carom.RewardFilter{App: app, User: user, Limit: 1000}
-	for {
-		list, err := s.Rewards(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		if all = append(all, list...); len(list) < f.Limit {
-			return all, nil
-		}
-		f.Before = list[len(list)-1].ID
-	}
-}
-
-// eventsOf finds the events of a person: those that name the user, those whose ymid is the user, and those of the user's views
-// and rewards.
-func (s *Store) eventsOf(ctx context.Context, p *carom.Person) ([]carom.EventID, error) {
-	objects, err := s.Objects(ctx)
-	if err != nil {
-		return nil, err
-	}
-	asUser := map[string]bool{}
-	for _, src := range objects.Sources {
-		asUser[src.ID()] = src.YMID == carom.YMIDUser
-	}
-	found := map[carom.EventID]time.Time{}
-	search := func(f carom.EventFilter, is func(*carom.Event) bool) error {
-		f.App, f.Limit = p.App, 1000
-		for {
-			list, err := s.Events(ctx, f)
-			if err != nil {
-				return err
-			}
-			for _, ev := range list {
-				if is(ev) {
-					found[ev.ID] = ev.At
-				}
-			}
-			if len(list) < f.Limit {
-				return nil
-			}
-			f.Before = list[len(list)-1].ID
-		}
-	}
-	all := func(*carom.Event) bool { return true }
-	errs := []error{search(carom.EventFilter{User: p.User}, all), search(carom.EventFilter{YMID: p.User}, func(ev *carom.Event) bool {
-		return asUser[ev.App+"/"+ev.Source] || ev.Flags&carom.FlagYMIDAsUser != 0
-	})}
-	for _, v := range p.Views {
-		errs = append(errs, search(carom.EventFilter{YMID: v.YMID}, func(ev *carom.Event) bool { return ev.View == v.ID }))
-	}
-	for _, r := range p.Rewards {
-		if r.Event != "" {
-			found[r.Event] = r.At
-		}
-	}
-	return slices.SortedFunc(maps.Keys(found), func(x, y carom.EventID) int { return cmp.Or(found[y].Compare(found[x]), cmp.Compare(y, x)) }), errors.Join(errs...)
-}
-
-// refusedOf finds the refused postbacks of the app that name the user. They have no index by user, so all of the app's are read.
-func (s *Store) refusedOf(ctx context.Context, app, user string) ([]*carom.Refused, error) {
-	var found []*carom.Refused
-	f := carom.RefusedFilter{App: app, Limit: 1000}
-	for {
-		list, err := s.Refused(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range list {
-			if tables.Names(&r.Received, user) {
-				found = append(found, r)
-			}
-		}
-		if len(list) < f.Limit {
-			return found, nil
-		}
-		f.Before = list[len(list)-1].ID
-	}
-}
-
 // Erase removes a user of an app from everything that is kept: see [carom.Erased]. A name that nobody has erases nothing. It
 // takes a while where there is much, and nothing waits for it.
 //
 // It returns carom.ErrInvalid for a user who was erased already, and carom.ErrConflict when the user earned something meanwhile:
 // then it can be asked for again.
 func (s *Store) Erase(ctx context.Context, app, user string) (carom.Erased, error) {
-	if app == "" || user == "" || strings.HasPrefix(user, carom.ErasedPrefix) {
-		return carom.Erased{}, carom.Invalid("user", "name the app, and a user of it who was not erased already")
-	}
-	p, err := s.Person(ctx, app, user)
+	p, err := s.ToErase(ctx, app, user)
 	if err != nil {
 		return carom.Erased{}, fmt.Errorf("erase a user: %w", err)
 	}
@@ -331,11 +207,6 @@ func (s *Store) eraseRefused(ctx context.Context, p *carom.Person, out *carom.Er
 			return err
 		}
 	}
-	return s.eraseSamples(ctx, p, out)
-}
-
-// eraseSamples removes what names the user from the samples that are kept: of unverified requests and of comparisons in shadow.
-func (s *Store) eraseSamples(ctx context.Context, p *carom.Person, out *carom.Erased) error {
 	return s.erase(ctx, func(w *writer) error {
 		n, err := tables.EraseSamples(tx{w}, p.App, p.User)
 		out.Refused += n

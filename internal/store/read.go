@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -247,112 +247,77 @@ func (s *Store) queryEvents(ctx context.Context, bucket uint32, where []string, 
 	return out, translate(rows.Err())
 }
 
-// Event returns an event. Its errors are those of [Store.Story].
-func (s *Store) Event(ctx context.Context, id carom.EventID) (*carom.Event, error) {
-	inc, ref, err := id.Place()
-	if err != nil {
-		return nil, err
-	}
-	if !s.isOurs(inc, ref.Bucket) {
-		return nil, fmt.Errorf("event %s is of another data folder: %w", id, carom.ErrNotFound)
-	}
-	ev, _, err := s.eventAt(ctx, s.r, ref)
-	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", id, err)
-	}
-	return ev, nil
-}
+// archive is what the store finds by its own ways, for what internal/tables puts together.
+type archive struct{ *Store }
 
-// Story returns everything that is known about an event. It returns carom.ErrNotFound when it is not there, carom.ErrInvalid
-// when id is not an event id.
-func (s *Store) Story(ctx context.Context, id carom.EventID) (*carom.Story, error) {
+// StoredEvent implements tables.Archive.
+func (s archive) StoredEvent(ctx context.Context, id carom.EventID) (*carom.Event, string, error) {
 	inc, ref, err := id.Place()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !s.isOurs(inc, ref.Bucket) {
-		return nil, fmt.Errorf("event %s is of another data folder: %w", id, carom.ErrNotFound)
+		return nil, "", fmt.Errorf("event %s is of another data folder: %w", id, carom.ErrNotFound)
 	}
 	ev, endpoints, err := s.eventAt(ctx, s.r, ref)
 	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", id, err)
+		return nil, "", fmt.Errorf("event %s: %w", id, err)
 	}
-	story := &carom.Story{Event: ev}
-	names, err := s.EndpointNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range ev.Decided {
-		if d.Reward == nil {
-			continue
-		}
-		if r, _, err := s.Reward(ctx, d.Reward.ID); err == nil {
-			*d.Reward = *r
-		} else if !errors.Is(err, carom.ErrNotFound) {
-			return nil, fmt.Errorf("event %s: %w", id, err)
-		}
-	}
-	targets, err := tables.ParseTargets(endpoints)
-	if err != nil {
-		return nil, fmt.Errorf("event %s: %w", id, err)
-	}
-	for ordinal, t := range targets {
-		if t.Endpoint < 0 {
-			continue
-		}
-		d, err := s.deliveryStory(ctx, ref, t.Endpoint, ordinal)
-		if err != nil {
-			return nil, fmt.Errorf("event %s: %w", id, err)
-		}
-		d.Endpoint = names[t.Endpoint]
-		if d.Endpoint == "" {
-			d.Endpoint = "#" + strconv.Itoa(t.Endpoint)
-		}
-		if t.Reward != 0 {
-			if r, err := s.RewardByNumber(ctx, s.r, t.Reward); err == nil {
-				d.Reward = r.ID
-			}
-		}
-		story.Deliveries = append(story.Deliveries, *d)
-	}
-	return story, nil
+	return ev, endpoints, nil
 }
 
-func (s *Store) deliveryStory(ctx context.Context, ref carom.Ref, endpoint, ordinal int) (*carom.DeliveryStory, error) {
-	d := &carom.DeliveryStory{ID: carom.NewDeliveryID(s.lifeOf(ref.Bucket), ref, ordinal), State: carom.Pending}
+// Attempts implements tables.Archive.
+func (s archive) Attempts(ctx context.Context, id carom.DeliveryID, endpoint int) (list []carom.Attempt, due time.Time, err error) {
+	_, ref, ordinal, err := id.Place()
+	if err != nil {
+		return nil, due, err
+	}
 	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT id, at, took_us, state, due_at, reason, flags, method, url, sent, status, answer
 		FROM outcomes_%d WHERE id BETWEEN ? AND ? ORDER BY id`, ref.Bucket), outcomeID(ref.Seq, ordinal, 0), outcomeID(ref.Seq, ordinal, 1<<16-1))
 	if err != nil {
-		return nil, s.readErr(ref.Bucket, err)
+		return nil, due, s.readErr(ref.Bucket, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		a := carom.Attempt{Delivery: d.ID}
-		var id, at, took, due int64
+		a := carom.Attempt{Delivery: id}
+		var row, at, took, next int64
 		var answer []byte
-		if err := rows.Scan(&id, &at, &took, &a.State, &due, &a.Reason, &a.Flags, &a.Method, &a.URL, &a.Sent, &a.Status, &answer); err != nil {
-			return nil, translate(err)
+		if err := rows.Scan(&row, &at, &took, &a.State, &next, &a.Reason, &a.Flags, &a.Method, &a.URL, &a.Sent, &a.Status, &answer); err != nil {
+			return nil, due, translate(err)
 		}
-		_, _, a.Number = splitOutcomeID(id)
-		a.At, a.Took, a.Answer = time.UnixMilli(at).UTC(), time.Duration(took)*time.Microsecond, string(answer)
-		if due != 0 {
-			a.Due = time.UnixMilli(due).UTC()
-		}
-		d.Attempts = append(d.Attempts, a)
-		d.State = a.State
+		_, _, a.Number = splitOutcomeID(row)
+		a.At, a.Took, a.Due, a.Answer = time.UnixMilli(at).UTC(), time.Duration(took)*time.Microsecond, tables.Instant(next), string(answer)
+		list = append(list, a)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, translate(err)
+		return nil, due, translate(err)
 	}
-	var due int64
+	var at int64
 	switch err := s.r.QueryRowContext(ctx, `SELECT due_at FROM due WHERE endpoint = ? AND event = ? AND ordinal = ?`,
-		endpoint, int64(ref.Uint64()), ordinal).Scan(&due); {
+		endpoint, int64(ref.Uint64()), ordinal).Scan(&at); {
 	case err == nil:
-		d.State, d.Due = carom.Pending, time.UnixMilli(due).UTC()
+		due = time.UnixMilli(at).UTC()
 	case !errors.Is(err, sql.ErrNoRows):
-		return nil, translate(err)
+		return nil, due, translate(err)
 	}
-	return d, nil
+	return list, due, nil
+}
+
+// RewardsOfView implements tables.Archive.
+func (s archive) RewardsOfView(ctx context.Context, sum [16]byte) ([]*tables.RewardRow, error) {
+	numbers, err := s.findRewards(searchRewardView, string(sum[:]), math.MaxInt64, maxOfOneSum)
+	if err != nil {
+		return nil, err
+	}
+	var out []*tables.RewardRow
+	for _, no := range slices.Backward(numbers) { // the oldest first
+		r, err := s.RewardByNumber(ctx, s.r, no)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 // Backlogs returns what waits in the due table, per endpoint that has something waiting.

@@ -14,7 +14,8 @@ import (
 	"carom"
 )
 
-func TestCrashLosesNothing(t *testing.T) {
+// What a start finds is said.
+func TestRecoveredAfterACrash(t *testing.T) {
 	c := newClock()
 	opts := Options{Clock: c.now, BucketEvents: 10}
 	s, _ := open(t, t.TempDir(), opts)
@@ -45,28 +46,6 @@ func TestCrashLosesNothing(t *testing.T) {
 	if r.Incarnation() != s.Incarnation() {
 		t.Errorf("incarnation %d after a crash, want %d as before", r.Incarnation(), s.Incarnation())
 	}
-	now, soon, late := claimDue(t, r, 1, noon), claimDue(t, r, 1, noon.Add(time.Minute)), claimDue(t, r, 1, noon.Add(time.Hour))
-	for name, list := range map[string][]*carom.Delivery{"in flight": now, "to be repeated": soon, "deferred": late, "of the other endpoint": claimDue(t, r, 2, noon)} {
-		want := map[string]int{"of the other endpoint": 25}[name]
-		if want == 0 {
-			want = 5
-		}
-		if len(list) != want {
-			t.Errorf("%s: %d due, want %d", name, len(list), want)
-		}
-		for _, d := range list {
-			if want := map[string]int{"to be repeated": 1}[name]; d.Attempts != want || !d.Since.Equal(noon) {
-				t.Errorf("%s: %s has %d attempts and waits since %s, want %d and %s", name, d.Event.YMID, d.Attempts, d.Since, want, noon)
-			}
-		}
-	}
-	for i, sub := range subs {
-		wantCopy(t, r, submission(sub.Event.YMID, noon), sub.Receipt.ID)
-		want := []carom.DeliveryState{carom.Pending, carom.Delivered, carom.Pending, carom.Pending, carom.Dead}[i%5]
-		if got := deliveryOf(t, r, sub.Receipt.ID, 0); got.State != want {
-			t.Errorf("delivery of %s is %s after a crash, want %s", sub.Event.YMID, got.State, want)
-		}
-	}
 }
 
 // A cleanly ended store looks at nothing when it starts again, but for what was still in somebody's hands.
@@ -74,20 +53,51 @@ func TestCleanEndLeavesLittleToRecover(t *testing.T) {
 	dir := t.TempDir()
 	s, stop := open(t, dir, Options{})
 	subs := acceptMany(t, s, "a", 200, noon, direct(1))
-	for _, sub := range subs[:199] {
+	for i, sub := range subs[:199] {
 		d := delivery(sub, 0)
+		if i == 7 {
+			if err := s.Begin(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
 		record(t, s, d, attempt(d, carom.Delivered, noon, noon))
 	}
 	settled(t, s)
 	stop()
 	s, stop = open(t, dir, Options{})
-	if got := s.Recovered().Pending; got != 1 {
-		t.Errorf("%d pending after a clean end, want the one in flight", got)
+	if got := s.Recovered(); got.Pending != 1 || got.Interrupted != 0 {
+		t.Errorf("%d pending and %d interrupted after a clean end, want the one in flight", got.Pending, got.Interrupted)
 	}
 	mark := carom.RefOf(s.storedMark)
 	stop()
 	if mark.Bucket != 1 || mark.Seq != 201 {
 		t.Errorf("the low-water mark is %+v after recovery, want the next event", mark)
+	}
+}
+
+// A mark that nothing waits at does not hold up the next start.
+func TestMarkWaitsForNothingWhenAllHasEnded(t *testing.T) {
+	s, _ := open(t, t.TempDir(), Options{BucketEvents: 7, Clock: newClock().now})
+	for i, sub := range acceptSingly(t, s, "a", 40, direct(1), direct(2)) {
+		first, second := delivery(sub, 0), delivery(sub, 1)
+		switch i % 3 {
+		case 0:
+			record(t, s, first, attempt(first, carom.Delivered, noon, noon))
+		case 1:
+			record(t, s, first, attempt(first, carom.Pending, noon, noon))
+		case 2:
+			if err := s.Begin(t.Context(), first); err != nil {
+				t.Fatal(err)
+			}
+			record(t, s, first, attempt(first, carom.Dead, noon, noon))
+		}
+		if err := s.Defer(second, noon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settled(t, s)
+	if _, waits := s.mark.low(); waits {
+		t.Error("the low-water mark still waits for an event, though all deliveries have ended or are in the due table")
 	}
 }
 
@@ -124,6 +134,16 @@ func TestMarkFollowsTheOldest(t *testing.T) {
 			t.Fatalf("low = %+v, %v, want %+v", got, ok, waiting[:min(1, len(waiting))])
 		}
 	}
+}
+
+// eventOf says which event a delivery is of, and its ordinal there.
+func eventOf(t testing.TB, s *Store, id carom.DeliveryID) (carom.EventID, int) {
+	t.Helper()
+	_, ref, ordinal, err := id.Place()
+	if err != nil {
+		t.Fatalf("Place(%s): %v", id, err)
+	}
+	return carom.NewEventID(s.inc, ref), ordinal
 }
 
 // fate is what the test knows of a delivery that was acknowledged.

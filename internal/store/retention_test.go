@@ -3,11 +3,8 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,52 +178,4 @@ func TestDroppedBucketExpiresWhatStillWaits(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("DeliveryCounts (-want +got), %v:\n%s", err, diff)
 	}
-}
-
-// Whoever reads while a bucket goes sees it or does not: no error but carom.ErrNotFound.
-func TestReadersBesideRetention(t *testing.T) {
-	c := newClock()
-	s, _ := open(t, t.TempDir(), Options{Clock: c.now, Retention: 7 * day, BucketEvents: 20})
-	var ids []carom.EventID
-	for i := range 100 {
-		sub := accept(t, s, at(fmt.Sprint(i), c, later(1)))
-		ids = append(ids, sub.Receipt.ID)
-		refuse(t, s, refused("app", "monetag", c.now()))
-	}
-	s.seal()
-	var wg sync.WaitGroup
-	var stop atomic.Bool
-	for worker := range 3 {
-		wg.Go(func() {
-			for i := 0; !stop.Load(); i++ {
-				if _, err := s.Story(t.Context(), ids[i%len(ids)]); err != nil && !errors.Is(err, carom.ErrNotFound) {
-					t.Errorf("Story: %v", err)
-				}
-				f := []carom.EventFilter{{Limit: 200}, {User: "42", Limit: 200}, {Zone: "1", Source: "none"}}[worker]
-				if _, err := s.Events(t.Context(), f); err != nil {
-					t.Errorf("Events: %v", err)
-				}
-				if _, err := s.Refused(t.Context(), carom.RefusedFilter{Limit: 200}); err != nil {
-					t.Errorf("Refused: %v", err)
-				}
-				if worker == 0 {
-					list, _, err := s.Claim(t.Context(), carom.Claim{Endpoint: 1, Limit: 50, DueBy: noon})
-					if err != nil {
-						t.Errorf("Claim: %v", err)
-					}
-					for _, d := range list {
-						s.Release(d)
-					}
-				}
-			}
-		})
-	}
-	for range 8 {
-		c.advance(10 * day)
-		acceptSingly(t, s, c.now().String(), 25)
-		s.seal()
-		prune(t, s)
-	}
-	stop.Store(true)
-	wg.Wait()
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,14 +48,6 @@ func paid(ymid, user string, eventType carom.EventType, at time.Time, candidates
 		c.At, c.Day = at, int32(at.Year()*10_000+int(at.Month())*100+at.Day())
 		sub.Candidates = append(sub.Candidates, c)
 	}
-	return sub
-}
-
-// unpaid makes an event that the network does not pay for, so that no rule counts it.
-func unpaid(ymid, user string, eventType carom.EventType, at time.Time) *carom.Submission {
-	sub := paid(ymid, user, eventType, at)
-	sub.Event.Value = carom.NotValued
-	sub.Key.Sum = carom.SumOf(ymid, user, string(eventType), "unpaid")
 	return sub
 }
 
@@ -141,304 +132,33 @@ func rewardsOf(t testing.TB, s *Store, user string) []*carom.Reward {
 	return list
 }
 
-// permutations calls f with every order of the numbers below n.
-func permutations(n int, f func([]int)) {
-	var walk func(order []int)
-	walk = func(order []int) {
-		if len(order) == n {
-			f(order)
-			return
-		}
-		for i := range n {
-			if !strings.Contains(fmt.Sprint(order), fmt.Sprint(i)) {
-				walk(append(order[:len(order):len(order)], i))
-			}
-		}
-	}
-	walk(nil)
-}
-
-func TestOneRewardInEveryOrderOfEvents(t *testing.T) {
-	dir := t.TempDir()
-	opts := rewarding(Options{Clock: newClock().now, BucketEvents: 100, SegmentRewards: 7})
-	s, stop := open(t, dir, opts)
-	events := func(user string) []*carom.Submission {
-		return []*carom.Submission{
-			paid("view of "+user, user, carom.Impression, noon, pays("watch", 5)), paid("view of "+user, user, carom.Click, noon, pays("watch", 5)),
-			unpaid("view of "+user, user, carom.Impression, noon), unpaid("view of "+user, user, carom.Click, noon),
-		}
-	}
-	var users []string
-	for _, batches := range []string{"one", "several", "parallel"} {
-		for _, copies := range []string{"at once", "afterwards"} {
-			permutations(4, func(order []int) {
-				user := fmt.Sprintf("%s %s %v", batches, copies, order)
-				users = append(users, user)
-				var subs, after []*carom.Submission
-				for _, i := range order {
-					subs = append(subs, events(user)[i])
-					if copies == "at once" {
-						subs = append(subs, events(user)[i])
-					} else {
-						after = append(after, events(user)[i])
-					}
-				}
-				subs = append(subs, after...)
-				acceptAs(s, batches, subs)
-				granted := 0
-				for i, sub := range subs {
-					if sub.Err != nil || batches != "parallel" && sub.Receipt.Duplicate != (copies == "at once" && i%2 == 1 || copies == "afterwards" && i >= 4) {
-						t.Errorf("%s: event %d: err %v, receipt %+v", user, i, sub.Err, sub.Receipt)
-					}
-					switch d := decided(sub); {
-					case d == "watch granted":
-						granted++
-					case d != "" && d != "watch declined rewarded", d == "watch declined rewarded" && granted == 0 && batches != "parallel":
-						t.Errorf("%s: event %d: %q", user, i, d)
-					}
-				}
-				if granted != 1 {
-					t.Errorf("%s: granted %d times, want once", user, granted)
-				}
-			})
-		}
-	}
-	check := func(when string) {
-		t.Helper()
-		for _, user := range users {
-			list := rewardsOf(t, s, user)
-			if len(list) != 1 || list[0].Amount != 5*coin || list[0].State != carom.RewardGranted || list[0].YMID != "view of "+user {
-				t.Errorf("%s, %s: rewards %+v, want one of 5 coins", when, user, list)
-			}
-			wantBalance(t, s, user, "5 coins")
-		}
-	}
-	check("at first")
-	stop()
-	s, _ = open(t, dir, opts)
-	for _, user := range users {
-		for _, sub := range events(user) {
-			if s.Accept(sub); sub.Err != nil || !sub.Receipt.Duplicate {
-				t.Errorf("%s after a restart: err %v, receipt %+v, want a copy", user, sub.Err, sub.Receipt)
-			}
-		}
-		late := paid("view of "+user, user, carom.Completion, noon, pays("watch", 5))
-		acceptAll(t, s, late)
-		wantDecided(t, late, "watch declined rewarded")
-	}
-	check("after a restart")
-}
-
-// acceptAs hands in subs in one commit, in one commit each, or all at the same time.
-func acceptAs(s *Store, batches string, subs []*carom.Submission) {
-	var wg sync.WaitGroup
-	switch batches {
-	case "one":
-		s.Accept(subs...)
-	case "several":
-		for _, sub := range subs {
-			s.Accept(sub)
-		}
-	case "parallel":
-		for _, sub := range subs {
-			wg.Go(func() { s.Accept(sub) })
-		}
-	}
-	wg.Wait()
-}
-
-// step is an event of a table of cases, and what becomes of it.
-type step struct {
-	sub  *carom.Submission
-	want string
-}
-
-// What a sequence of events earns does not depend on how they are put into commits, nor on restarts between them.
-func TestWhatEventsEarn(t *testing.T) {
-	perDay := carom.CapAt{Scope: "app/watch", PerUser: true, PerDay: true, Rewards: 2}
-	budget := carom.CapAt{Scope: "budget", Amount: carom.Price{Nanos: 12 * coin, Set: true}}
-	cooled := func(c *carom.Candidate) { c.Cooldown = 10 * time.Minute }
-	view := func(ymid string) [16]byte { return paid(ymid, "", carom.Impression, noon).View.Sum }
-	in := func(d time.Duration) time.Time { return noon.Add(d) }
-	opened := &carom.View{ID: carom.NewOpenedViewID(1, 1), App: "app", User: "u", YMID: "v", Placement: "spot", Fixed: true, Sources: []string{"other"}}
-	inOpened := func(change func(*carom.View), sub *carom.Submission) *carom.Submission {
-		v := *opened
-		change(&v)
-		sub.View = carom.ViewClaim{Sum: v.Sum(), View: &v, User: v.User}
-		return sub
-	}
+// Ids of rewards are foreseeable here: what is done to a reward in the commit that makes it is done.
+func TestChangesInTheCommitOfTheirReward(t *testing.T) {
 	for name, tt := range map[string]struct {
-		steps   func() []step
+		hold    time.Duration
+		change  carom.RewardChange // Void and Mature name the first reward
+		want    string
 		balance string
 	}{
-		"additional rules pay beside, each once": {func() []step {
-			both := []carom.Candidate{pays("watch", 5), pays("extra", 1, additional), pays("more", 2, additional)}
-			return []step{
-				{paid("v", "u", carom.Impression, noon, both...), "watch granted, extra granted, more granted"},
-				{paid("v", "u", carom.Click, noon, both...), "watch declined rewarded, extra declined rewarded, more declined rewarded"},
-				{paid("w", "u", carom.Click, noon, both...), "watch granted, extra granted, more granted"},
-			}
-		}, "16 coins"},
-		"an additional rule does not stand in the way of another": {func() []step {
-			return []step{
-				{within("1", paid("v", "u", carom.Impression, noon, pays("extra", 1, additional))), "extra granted"},
-				{within("1", paid("v", "u", carom.Click, noon, pays("watch", 5))), "watch granted"},
-				{within("1", paid("v", "u", carom.Completion, noon, pays("other", 9))), "other declined transaction"},
-			}
-		}, "6 coins"},
-		"of two rules the first that comes pays": {func() []step {
-			return []step{
-				{paid("v", "u", carom.Impression, noon, pays("watch", 5)), "watch granted"},
-				{paid("v", "u", carom.Click, noon, pays("click", 9)), "click declined rewarded"},
-			}
-		}, "5 coins"},
-		"a transaction earns once, whatever its key and view": {func() []step {
-			both := []carom.Candidate{pays("watch", 5), pays("extra", 1, additional)}
-			return []step{
-				{within("1", paid("v", "u", carom.Completion, noon, both...)), "watch granted, extra granted"},
-				{within("1", paid("w", "u", carom.Completion, in(40*24*time.Hour), both...)), "watch declined transaction, extra declined transaction"},
-				{within("1", paid("x", "thief", carom.Completion, in(40*24*time.Hour), pays("other", 5))), "other declined transaction"},
-				{within("2", paid("y", "u", carom.Completion, noon, both...)), "watch granted, extra granted"},
-			}
-		}, "12 coins"},
-		"a rule that becomes additional, and no longer is": {func() []step {
-			return []step{
-				{paid("v", "u", carom.Impression, noon, pays("watch", 5)), "watch granted"},
-				{paid("v", "u", carom.Click, noon, pays("watch", 5, additional)), "watch declined rewarded"},
-				{paid("w", "u", carom.Impression, noon, pays("watch", 5, additional)), "watch granted"},
-				{paid("w", "u", carom.Click, noon, pays("watch", 5)), "watch declined rewarded"},
-				{paid("w", "u", carom.Completion, noon, pays("other", 1)), "other granted"},
-				{paid("w", "u", "lead", noon, pays("watch", 5), pays("watch", 5, additional)), "watch declined rewarded, watch declined rewarded"},
-			}
-		}, "11 coins"},
-		"nobody, another source and another placement earn nothing, and stand in nobody's way": {func() []step {
-			placed := pays("watch", 5, func(c *carom.Candidate) { c.RequestVars = []string{"spot"} })
-			return []step{
-				{paid("w", "", carom.Impression, noon, pays("watch", 5)), "watch declined no_user"},
-				{paid("w", "u", carom.Click, noon, pays("watch", 5)), "watch granted"},
-				{inOpened(func(*carom.View) {}, paid("v", "x", carom.Impression, noon, placed)), "watch declined other_source"},
-				{inOpened(func(v *carom.View) { v.Sources, v.Fixed = nil, false }, paid("v", "x", carom.Click, noon, placed)), "watch declined placement"},
-				{inOpened(func(v *carom.View) { v.Sources = nil }, paid("v", "x", carom.Completion, noon, placed)), "watch granted"},
-			}
-		}, "10 coins"},
-		"a cap per user and day": {func() []step {
-			c := pays("watch", 5, capped(perDay))
-			return []step{
-				{paid("a", "u", carom.Impression, noon, c), "watch granted"}, {paid("b", "u", carom.Impression, noon, c), "watch granted"},
-				{paid("c", "u", carom.Impression, noon, c), "watch declined capped"}, {paid("d", "x", carom.Impression, noon, c), "watch granted"},
-				{takesBack(view("a"), "1", noon), "watch reversed"},
-				{paid("c", "u", carom.Click, noon, c), "watch declined capped"}, {paid("c", "u", carom.Completion, in(12*time.Hour), c), "watch granted"},
-			}
-		}, "10 coins"},
-		"a cap of an amount that rules share": {func() []step {
-			c, d := pays("watch", 5, capped(budget)), pays("click", 2, capped(perDay, budget))
-			return []step{
-				{paid("a", "u", carom.Impression, noon, c), "watch granted"}, {paid("b", "x", carom.Impression, noon, c), "watch granted"},
-				{paid("c", "u", carom.Impression, noon, c), "watch declined capped"}, {paid("c", "u", carom.Click, noon, d), "click granted"},
-				{paid("d", "u", carom.Click, noon, d), "click declined capped"},
-			}
-		}, "7 coins"},
-		"a cooldown, also when the clock goes back": {func() []step {
-			c := pays("watch", 5, cooled)
-			return []step{
-				{paid("a", "u", carom.Impression, noon, c), "watch granted"}, {paid("b", "u", carom.Impression, in(10*time.Minute-1), c), "watch declined cooldown"},
-				{paid("b", "x", carom.Impression, in(time.Minute), c), "watch granted"}, {paid("c", "u", carom.Impression, in(10*time.Minute), c), "watch granted"},
-				{paid("d", "u", carom.Impression, in(-time.Hour), c), "watch declined cooldown"}, {paid("e", "u", carom.Click, in(20*time.Minute), c), "watch granted"},
-			}
-		}, "15 coins"},
-		"a held reward is credited when its hold ends, once": {func() []step {
-			return []step{
-				{paid("a", "u", carom.Impression, noon, pays("watch", 5, holds(time.Hour))), "watch held"},
-				{paid("a", "u", carom.Click, noon, pays("watch", 5, holds(time.Hour))), "watch declined rewarded"},
-				{byCarom(carom.HoldEnded, "1", noon, carom.RewardChange{Mature: "1"}), "watch granted"},
-				{byCarom(carom.HoldEnded, "2", noon, carom.RewardChange{Mature: "1"}), ""},
-			}
-		}, "5 coins"},
-		"a held reward that is taken back is canceled for ever": {func() []step {
-			return []step{
-				{paid("a", "u", carom.Impression, noon, pays("watch", 5, holds(time.Hour))), "watch held"},
-				{takesBack(view("a"), "1", noon), "watch canceled"},
-				{byCarom(carom.HoldEnded, "1", noon, carom.RewardChange{Mature: "1"}), ""},
-				{paid("a", "u", carom.Click, noon, pays("watch", 5)), "watch declined reversed"},
-			}
-		}, ""},
-		"what is credited is taken back once, by whoever": {func() []step {
-			return []step{
-				{within("1", paid("a", "u", carom.Impression, noon, pays("watch", 5), pays("extra", 2, additional, holds(time.Hour)))), "watch granted, extra held"},
-				{byCarom(carom.HoldEnded, "1", noon, carom.RewardChange{Mature: "2"}), "extra granted"},
-				{takesBack(transaction("1"), "1", in(60*24*time.Hour)), "watch reversed, extra reversed"},
-				{takesBack(transaction("1"), "2", noon), ""}, {takesBack(view("a"), "3", noon), ""},
-				{byCarom(carom.Reversal, "4", noon, carom.RewardChange{Void: "1"}), ""},
-			}
-		}, "0 coins"},
-		"voids by hand": {func() []step {
-			return []step{
-				{paid("a", "u", carom.Impression, noon, pays("watch", 5)), "watch granted"}, {paid("b", "u", carom.Impression, noon, pays("watch", 5, holds(time.Hour))), "watch held"},
-				{byCarom(carom.Reversal, "1", noon, carom.RewardChange{Void: "1"}), "watch reversed"}, {byCarom(carom.Reversal, "2", noon, carom.RewardChange{Void: "1"}), ""},
-				{byCarom(carom.Reversal, "3", noon, carom.RewardChange{Void: "2"}), "watch canceled"}, {byCarom(carom.Reversal, "4", noon, carom.RewardChange{Void: "2"}), ""},
-				{byCarom(carom.Reversal, "5", noon, carom.RewardChange{Void: "77"}), ""}, {takesBack(view("a"), "6", noon), ""},
-				{paid("b", "u", carom.Click, noon, pays("extra", 1, additional)), "extra granted"},
-			}
-		}, "1 coins"},
-		"grants by hand are as many as are asked for": {func() []step {
-			grant := carom.RewardChange{Grant: &carom.Reward{App: "app", User: "u", Currency: "coins", Amount: 3 * coin}, Why: "sorry"}
-			return []step{
-				{byCarom(carom.Completion, "1", noon, grant), "- granted"}, {byCarom(carom.Completion, "2", noon, grant), "- granted"},
-				{byCarom(carom.Reversal, "3", noon, carom.RewardChange{Void: "1"}), "- reversed"},
-			}
-		}, "3 coins"},
-		"a transaction that was taken back before it came": {func() []step {
-			return []step{
-				{takesBack(transaction("1"), "1", noon), ""}, {takesBack(transaction("1"), "2", noon), ""},
-				{within("1", paid("a", "u", carom.Impression, noon, pays("watch", 5), pays("extra", 1, additional))), "watch declined reversed, extra declined reversed"},
-				{within("2", paid("b", "u", carom.Impression, noon, pays("watch", 5))), "watch granted"},
-			}
-		}, "5 coins"},
-		"a view that was taken back before it came": {func() []step {
-			return []step{
-				{takesBack(view("a"), "1", noon), ""}, {paid("a", "u", carom.Impression, noon, pays("watch", 5)), "watch declined reversed"},
-				{paid("b", "u", carom.Impression, noon, pays("watch", 5)), "watch granted"},
-			}
-		}, "5 coins"},
-		"what was taken back earns nothing by another rule either": {func() []step {
-			return []step{
-				{within("1", paid("a", "u", carom.Impression, noon, pays("extra", 1, additional))), "extra granted"},
-				{takesBack(transaction("1"), "1", noon), "extra reversed"},
-				{within("1", paid("a", "u", carom.Click, noon, pays("watch", 5), pays("more", 1, additional))), "watch declined reversed, more declined reversed"},
-			}
-		}, "0 coins"},
+		"a hold that ends":       {time.Hour, carom.RewardChange{Mature: "1"}, "watch granted", "5 coins"},
+		"a void":                 {0, carom.RewardChange{Void: "1"}, "watch reversed", "0 coins"},
+		"a void of what is held": {time.Hour, carom.RewardChange{Void: "1"}, "watch canceled", ""},
+		"a void of nothing":      {0, carom.RewardChange{Void: "77"}, "", "5 coins"},
 	} {
-		for _, batches := range []string{"one commit", "several", "several, each after a restart"} {
-			t.Run(name+"/"+batches, func(t *testing.T) {
-				t.Parallel()
-				dir := t.TempDir()
-				opts := rewarding(Options{Clock: newClock().now, BucketEvents: 2, SegmentRewards: 1, foldAt: 2, foldSlice: 1})
-				s, stop := open(t, dir, opts)
-				var subs []*carom.Submission
-				steps := tt.steps()
-				for _, one := range steps {
-					ch := &one.sub.Change
-					ch.Void, ch.Mature = rewardID(s, ch.Void), rewardID(s, ch.Mature)
-					subs = append(subs, one.sub)
-				}
-				if batches == "one commit" {
-					acceptAll(t, s, subs...)
-				}
-				for i, one := range steps {
-					if batches != "one commit" {
-						acceptAll(t, s, one.sub)
-					}
-					if got := decided(one.sub); got != one.want {
-						t.Errorf("event %d: %q, want %q", i+1, got, one.want)
-					}
-					if batches == "several, each after a restart" {
-						stop()
-						s, stop = open(t, dir, opts)
-					}
-				}
-				wantBalance(t, s, "u", tt.balance)
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			s, _ := open(t, t.TempDir(), rewarding(Options{Clock: newClock().now, foldAt: 2, foldSlice: 1}))
+			ch := tt.change
+			ch.Void, ch.Mature = rewardID(s, ch.Void), rewardID(s, ch.Mature)
+			eventType := carom.Reversal
+			if ch.Mature != "" {
+				eventType = carom.HoldEnded
+			}
+			first, second := byCarom(eventType, "1", noon, ch), byCarom(eventType, "2", noon, ch)
+			acceptAll(t, s, paid("a", "u", carom.Impression, noon, pays("watch", 5, holds(tt.hold))), first, second)
+			wantDecided(t, first, tt.want)
+			wantDecided(t, second, "")
+			wantBalance(t, s, "u", tt.balance)
+		})
 	}
 }
 

@@ -1,13 +1,9 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"carom"
 	"carom/internal/tables"
@@ -28,107 +24,32 @@ func compareIn(t *testing.T, s *Store, entries ...carom.ShadowEntry) {
 	}
 }
 
-func reportOf(t *testing.T, s *Store, since time.Time) carom.ShadowReport {
-	t.Helper()
-	report, err := s.ShadowReport(t.Context(), "app", "ads", since)
-	if err != nil {
-		t.Fatal(err)
-	}
-	slices.SortFunc(report.Differences, func(x, y carom.ShadowDifference) int { return int(y.Count - x.Count) })
-	return report
-}
-
-func TestShadowReport(t *testing.T) {
-	dir := t.TempDir()
-	s, stop := open(t, dir, Options{})
-	flood := found(noon, carom.ShadowFinding{Compared: true, Kinds: []carom.ShadowKind{carom.ShadowOpenDoor}})
-	flood.N = 1_000_000
-	other := found(noon, carom.ShadowFinding{})
-	other.Source = "others"
-	coins := []carom.ShadowGrant{{Currency: "coins", Amount: 9_000_000_000_000_000_000}, {Currency: "USD", Amount: 1}}
-	compareIn(t, s,
-		found(noon.Add(-2*time.Hour), carom.ShadowFinding{Compared: true}),
-		found(noon, carom.ShadowFinding{Compared: true, Grants: coins}), found(noon, carom.ShadowFinding{Grants: coins}), flood, other,
-		found(noon, carom.ShadowFinding{Missed: true}),
-		found(noon, carom.ShadowFinding{Compared: true, Kinds: []carom.ShadowKind{carom.ShadowWords}, Example: carom.ShadowExample{ID: "evt_1", Judged: "j", Answered: "a"}}))
-	for i := range 150 { // more than the ring holds
-		compareIn(t, s, found(noon.Add(time.Duration(i)*time.Millisecond), carom.ShadowFinding{Compared: true, Kinds: []carom.ShadowKind{carom.ShadowAmount},
-			Example: carom.ShadowExample{ID: fmt.Sprint(i)}}))
-	}
-	stop()
-	s, _ = open(t, dir, Options{})
-	got := reportOf(t, s, noon)
-	if n := len(got.Differences[0].Examples); n != 1 {
-		t.Errorf("a flood in one entry has %d examples, want 1", n)
-	}
-	got.Differences[0].Examples = nil
-	want := carom.ShadowReport{
-		Since: noon.Truncate(time.Hour), Requests: 1_000_154, Compared: 1_000_152, Agreed: 1, Missed: 1,
-		Differences: []carom.ShadowDifference{
-			{Kind: carom.ShadowOpenDoor, Count: 1_000_000},
-			{Kind: carom.ShadowAmount, Count: 150, Examples: []carom.ShadowExample{
-				{At: noon.Add(149 * time.Millisecond), ID: "149"}, {At: noon.Add(148 * time.Millisecond), ID: "148"}, {At: noon.Add(147 * time.Millisecond), ID: "147"},
-			}},
-			{Kind: carom.ShadowWords, Count: 1, Examples: []carom.ShadowExample{{At: noon, ID: "evt_1", Judged: "j", Answered: "a"}}},
-		},
-		WouldGrant: []carom.ShadowSum{{Currency: "USD", Rewards: 2, Amount: "0.000000002"}, {Currency: "coins", Rewards: 2, Amount: "18000000000"}},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the report (-want +got):\n%s", diff)
-	}
-	if got := reportOf(t, s, noon.Add(-3*time.Hour)); got.Requests != 1_000_155 || got.Agreed != 2 {
-		t.Errorf("since three hours earlier there are %d requests, %d agreed", got.Requests, got.Agreed)
-	}
-	var rows int64
-	if err := s.r.QueryRow(`SELECT count(*) FROM shadow_examples WHERE kind = 'amount'`).Scan(&rows); err != nil || rows != tables.ShadowSlots {
-		t.Errorf("%d examples are kept (%v), want %d", rows, err, tables.ShadowSlots)
-	}
-}
-
-// A judge sees what the ones before it left behind, for its view and for its source, until the view's days are over.
-func TestShadowNotes(t *testing.T) {
+// Examples are kept in a ring, and nothing is kept for ever.
+func TestShadowKeepsWithinBounds(t *testing.T) {
 	clk := newClock()
 	s, _ := open(t, t.TempDir(), Options{Clock: clk.now})
-	var seen []string
-	judge := func(view, source []byte) carom.ShadowFinding {
-		seen = append(seen, string(view)+"|"+string(source))
-		return carom.ShadowFinding{View: append(slices.Clone(view), 'v'), Source: append(slices.Clone(source), 's')}
-	}
-	entry := func(view string, at time.Time) carom.ShadowEntry {
-		return carom.ShadowEntry{App: "app", Source: "ads", At: at, N: 1, View: carom.SumOf(view), Judge: judge}
-	}
-	none := entry("", noon)
-	none.View = [16]byte{}
-	compareIn(t, s, entry("1", noon), entry("1", noon), entry("2", noon), none, entry("1", noon))
-	clk.advance(tables.ShadowNotes + time.Hour)
-	compareIn(t, s, entry("3", clk.now()))
-	if err := s.Prune(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	compareIn(t, s, entry("1", clk.now()), entry("3", clk.now()))
-	want := []string{"|", "v|s", "|ss", "|sss", "vv|ssss", "|sssss", "|ssssss", "v|sssssss"}
-	if diff := cmp.Diff(want, seen); diff != "" {
-		t.Errorf("judges saw (-want +got):\n%s", diff)
-	}
-	for i := range 3 {
-		compareIn(t, s, entry(fmt.Sprint("many", i), noon))
-	}
-	clk.advance(500 * 24 * time.Hour)
-	if err := s.Prune(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for table, want := range map[string]int64{"shadow_notes": 1, "shadow_counts": 0, "shadow_examples": 0, "shadow_grants": 0} {
-		var rows int64
-		if err := s.r.QueryRow(`SELECT count(*) FROM ` + table).Scan(&rows); err != nil || rows != want {
-			t.Errorf("%s has %d rows after years (%v), want %d", table, rows, err, want)
+	rows := func(table string, want int64) {
+		t.Helper()
+		var n int64
+		if err := s.r.QueryRow(`SELECT count(*) FROM ` + table).Scan(&n); err != nil || n != want {
+			t.Errorf("%s has %d rows (%v), want %d", table, n, err, want)
 		}
 	}
-}
-
-func TestCompareAfterTheStoreHasEnded(t *testing.T) {
-	s, stop := open(t, t.TempDir(), Options{})
-	stop()
-	if kept, err := s.Compare(t.Context(), []carom.ShadowEntry{found(noon, carom.ShadowFinding{})}); kept != 0 || !errors.Is(err, carom.ErrUnavailable) {
-		t.Errorf("Compare: %d kept, %v; want none, and try later", kept, err)
+	for i := range tables.ShadowSlots + 50 {
+		compareIn(t, s, found(noon.Add(time.Duration(i)*time.Millisecond), carom.ShadowFinding{Compared: true, Kinds: []carom.ShadowKind{carom.ShadowAmount},
+			Grants: []carom.ShadowGrant{{Currency: "coins", Amount: 1}}}))
 	}
+	rows("shadow_examples", tables.ShadowSlots)
+	for i := range 3 {
+		entry := found(noon, carom.ShadowFinding{View: []byte{1}, Source: []byte{2}})
+		entry.View = carom.SumOf(fmt.Sprint(i))
+		compareIn(t, s, entry)
+	}
+	rows("shadow_notes", 4)
+	clk.advance(500 * day)
+	prune(t, s)
+	rows("shadow_notes", 1) // that of the source
+	rows("shadow_counts", 0)
+	rows("shadow_examples", 0)
+	rows("shadow_grants", 0)
 }

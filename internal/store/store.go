@@ -243,7 +243,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s.Tables = tables.New(tables.Options{
 		Read: s.r, Lanes: s.lanes, Write: s.writePlain, Translate: translate,
-		Life: func() carom.Incarnation { return s.inc }, Clock: s.opts.Clock, RefOf: refOf, Alone: true,
+		Life: func() carom.Incarnation { return s.inc }, Clock: s.opts.Clock, RefOf: refOf, Archive: archive{s}, Alone: true,
 	})
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("recover %s: %w", path, err)

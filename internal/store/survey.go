@@ -1,14 +1,13 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // Bounds of what a survey of all endpoints reads. Nothing indexes attempts by their endpoints, so the newest of all are looked
@@ -17,7 +16,6 @@ const (
 	surveyOutcomes = 100_000 // newest rows of attempts
 	surveyEvents   = 50_000  // newest rows of events
 	surveyWaiting  = 10      // deliveries of an endpoint that wait after a failed attempt
-	surveyAnswer   = 2 << 10 // bytes of an answer
 )
 
 // NewestAttempts returns the newest attempts of every endpoint, by the endpoints' numbers: up to each of them, oldest first, with
@@ -25,26 +23,13 @@ const (
 // attempt are among them. It looks at so many rows of the newest events and at what waits: what an endpoint of rare events got
 // long ago is not found, and neither is what was made before since.
 func (s *Store) NewestAttempts(ctx context.Context, since time.Time, each int) (map[int][]carom.Attempt, error) {
-	found := map[int][]carom.Attempt{}
-	seen := map[attemptKey]bool{}
-	add := func(endpoint int, a carom.Attempt) {
-		key := attemptKey{a.Delivery, a.Number}
-		if !a.At.Before(since) && !seen[key] {
-			seen[key] = true
-			found[endpoint] = append(found[endpoint], a)
-		}
-	}
-	newest := func(endpoint int, a carom.Attempt) {
-		if len(found[endpoint]) < each {
-			add(endpoint, a)
-		}
-	}
+	found := tables.FindAttempts(since, each)
 	left := surveyOutcomes
 	for _, bucket := range s.readableBuckets() {
 		if left <= 0 || s.endedBefore(bucket, since) {
 			break
 		}
-		looked, err := s.bucketAttempts(ctx, bucket, left, each, newest)
+		looked, err := s.bucketAttempts(ctx, bucket, left, each, found.Newest)
 		if errors.Is(err, errBucketGone) {
 			continue // since the list of buckets was made
 		}
@@ -53,21 +38,10 @@ func (s *Store) NewestAttempts(ctx context.Context, since time.Time, each int) (
 		}
 		left -= looked
 	}
-	if err := s.waitingAttempts(ctx, add); err != nil {
+	if err := s.waitingAttempts(ctx, found.Add); err != nil {
 		return nil, fmt.Errorf("read the attempts of what waits: %w", err)
 	}
-	for _, list := range found {
-		slices.SortFunc(list, func(a, b carom.Attempt) int {
-			return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Delivery, b.Delivery), cmp.Compare(a.Number, b.Number))
-		})
-	}
-	return found, nil
-}
-
-// attemptKey names an attempt.
-type attemptKey struct {
-	delivery carom.DeliveryID
-	number   int
+	return found.Sorted(), nil
 }
 
 // bucketAttempts reads up to each attempts of every endpoint among the newest rows of the bucket, and says how many rows it
@@ -153,7 +127,7 @@ func (s *Store) waitingOf(ctx context.Context, endpoint int) ([]waitingOne, erro
 // attempts hands the attempts of a bucket whose ids the query selects to add, those of the newest events first.
 func (s *Store) attempts(ctx context.Context, bucket uint32, ids string, add func(int, carom.Attempt)) error {
 	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT id, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent, status,
-		substr(answer, 1, %d) FROM outcomes_%d WHERE id IN (%s) ORDER BY id DESC`, surveyAnswer, bucket, ids))
+		substr(answer, 1, %d) FROM outcomes_%d WHERE id IN (%s) ORDER BY id DESC`, tables.SurveyAnswer, bucket, ids))
 	if err != nil {
 		return s.readErr(bucket, err)
 	}

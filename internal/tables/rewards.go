@@ -115,11 +115,24 @@ func (t *Tables) Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, 
 
 // QueryRewards reads the rewards that the end of a query, behind WHERE, selects, in its order.
 func (t *Tables) QueryRewards(ctx context.Context, selects string, args ...any) ([]*carom.Reward, error) {
-	var out []*carom.Reward
+	rows, err := t.RewardRows(ctx, selects, args...)
+	if len(rows) == 0 {
+		return nil, err
+	}
+	out := make([]*carom.Reward, len(rows))
+	for i, r := range rows {
+		out[i] = &r.Reward
+	}
+	return out, err
+}
+
+// RewardRows is QueryRewards with what is stored beside a reward.
+func (t *Tables) RewardRows(ctx context.Context, selects string, args ...any) ([]*RewardRow, error) {
+	var out []*RewardRow
 	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		r, err := t.scanReward(scan)
 		if err == nil {
-			out = append(out, &r.Reward)
+			out = append(out, r)
 		}
 		return err
 	}, `SELECT `+RewardColumns+` FROM rewards WHERE `+selects, args...)

@@ -2,7 +2,8 @@
 //
 // A store embeds [Tables], which reads and writes the plain ones: objects, API keys, breakers, views, statements, what comparing in
 // shadow found, and counts as they are read. What a store does by its own ways, such as accepting events, uses the codec, [Counts] and
-// [Unverified] of this package, so that both ends of a row agree in every database.
+// [Unverified] of this package, so that both ends of a row agree in every database. What it finds by its own ways, its [Archive], is
+// put together here: the story of an event, the outcome of a view, all that is kept of a person.
 //
 // Its queries are read the same way by SQLite 3.50 and PostgreSQL 15. They name parameters with ? and ?3, see [Numbered]. Columns
 // have the same names everywhere and are 64-bit integers, text or bytes; text compares by its bytes, in PostgreSQL by COLLATE "C".
@@ -35,6 +36,7 @@ type Options struct {
 	Life      func() carom.Incarnation // in which ids are given out now
 	Clock     func() time.Time
 	RefOf     func(int64) carom.Ref // of what the column event of a reward holds
+	Archive   Archive
 	// Alone says that nobody else writes to the database: what is known in memory saves look-ups.
 	Alone bool
 }

@@ -1,23 +1,22 @@
-package store
+package tables
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	"carom"
 )
 
 // ViewOutcome says what has become of an opened view.
-func (s *Store) ViewOutcome(ctx context.Context, v *carom.View) (carom.ViewOutcome, error) {
-	out, err := s.confirmed(ctx, v)
+func (t *Tables) ViewOutcome(ctx context.Context, v *carom.View) (carom.ViewOutcome, error) {
+	out, err := t.confirmed(ctx, v)
 	if err == nil && out.State == "" {
-		out, err = s.unconfirmed(ctx, v)
+		out, err = t.unconfirmed(ctx, v)
 	}
 	if err == nil && out.State == carom.ViewConfirmed && out.Reward.User == "" { // it came in between, and its event tells only the id
-		out, err = s.confirmed(ctx, v)
+		out, err = t.confirmed(ctx, v)
 	}
 	if err != nil {
 		return carom.ViewOutcome{}, fmt.Errorf("view %s: %w", v.ID, err)
@@ -26,17 +25,9 @@ func (s *Store) ViewOutcome(ctx context.Context, v *carom.View) (carom.ViewOutco
 }
 
 // confirmed is the outcome of a view that has a reward, and the zero one of any other.
-func (s *Store) confirmed(ctx context.Context, v *carom.View) (out carom.ViewOutcome, err error) {
-	sum := v.Sum()
-	numbers, err := s.findRewards(searchRewardView, string(sum[:]), math.MaxInt64, maxOfOneSum)
-	if err != nil {
-		return out, err
-	}
-	for _, no := range slices.Backward(numbers) { // the oldest first
-		r, err := s.RewardByNumber(ctx, s.r, no)
-		if err != nil {
-			return out, err
-		}
+func (t *Tables) confirmed(ctx context.Context, v *carom.View) (out carom.ViewOutcome, err error) {
+	rewards, err := t.o.Archive.RewardsOfView(ctx, v.Sum())
+	for _, r := range rewards { // the oldest first
 		if r.Reward.View == v.ID && (out.Reward == nil || !r.Additional) {
 			out.State, out.Reward = carom.ViewConfirmed, &r.Reward
 			if !r.Additional {
@@ -44,11 +35,11 @@ func (s *Store) confirmed(ctx context.Context, v *carom.View) (out carom.ViewOut
 			}
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 // unconfirmed is the outcome of a view as its events tell it.
-func (s *Store) unconfirmed(ctx context.Context, v *carom.View) (out carom.ViewOutcome, err error) {
+func (t *Tables) unconfirmed(ctx context.Context, v *carom.View) (out carom.ViewOutcome, err error) {
 	searches := []carom.EventFilter{{YMID: v.YMID}}
 	if v.ByUser { // some networks send the user as the ymid
 		searches = append(searches, carom.EventFilter{User: v.User}, carom.EventFilter{YMID: v.User})
@@ -56,13 +47,13 @@ func (s *Store) unconfirmed(ctx context.Context, v *carom.View) (out carom.ViewO
 	var events []*carom.Event
 	for _, f := range searches {
 		f.App, f.Since, f.Limit = v.App, v.OpenedAt, 50
-		list, err := s.Events(ctx, f)
+		list, err := t.o.Archive.Events(ctx, f)
 		if err != nil {
 			return out, err
 		}
 		events = append(events, list...)
 	}
-	slices.SortFunc(events, func(x, y *carom.Event) int { return cmp.Compare(x.ID, y.ID) }) // the oldest first; twice is no harm
+	slices.SortFunc(events, t.older) // twice is no harm
 	for _, ev := range events {
 		if ev.View == v.ID {
 			out = out.After(ev)
@@ -70,9 +61,17 @@ func (s *Store) unconfirmed(ctx context.Context, v *carom.View) (out carom.ViewO
 	}
 	if out.State == "" || out.State == carom.ViewOpen {
 		out.State = carom.ViewOpen
-		if !s.opts.Clock().Before(v.ExpiresAt) {
+		if !t.o.Clock().Before(v.ExpiresAt) {
 			out.State = carom.ViewExpired
 		}
 	}
 	return out, nil
+}
+
+// older orders events by when they came, the oldest first. Where one process accepts all of them, ids tell that best.
+func (t *Tables) older(x, y *carom.Event) int {
+	if t.o.Alone {
+		return cmp.Compare(x.ID, y.ID)
+	}
+	return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.ID, y.ID))
 }

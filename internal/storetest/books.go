@@ -1,11 +1,9 @@
-package store
+package storetest
 
 import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,9 +15,8 @@ import (
 	"carom/internal/reward"
 )
 
-// plainBooks is what the store has to agree with: plain lists, in which everything is found by walking through all there is.
-type plainBooks struct {
-	inc      carom.Incarnation
+// books is what the store has to agree with: plain lists, in which everything is found by walking through all there is.
+type books struct {
 	keys     map[[16]byte]time.Time
 	rewards  []*bookedReward
 	lines    []carom.LedgerLine
@@ -27,7 +24,7 @@ type plainBooks struct {
 	views    []*bookedView // of ymids that repeat
 	counters map[carom.CounterKey]carom.Counter
 	lasts    map[string]time.Time
-	told     []string                   // what endpoint 1 is told, in order
+	told     []tale                     // what endpoint 1 is told
 	decided  map[carom.EventID][]string // by event
 }
 
@@ -52,7 +49,7 @@ func sumKey(sum [16]byte) string {
 }
 
 // accept enters what was stored, in the order of the receipts, and compares what the store said of it.
-func (b *plainBooks) accept(t testing.TB, sub *carom.Submission) {
+func (b *books) accept(t testing.TB, sub *carom.Submission) {
 	t.Helper()
 	ev := sub.Event
 	at := ev.Received.At
@@ -69,9 +66,9 @@ func (b *plainBooks) accept(t testing.TB, sub *carom.Submission) {
 	var want []carom.Decided
 	view := b.viewOf(sub)
 	for i := range sub.Candidates {
-		want = append(want, b.decide(sub, &sub.Candidates[i], view))
+		want = append(want, b.decide(t, sub, i, view))
 	}
-	want = append(want, b.change(sub)...)
+	want = append(want, b.change(t, sub)...)
 	if diff := gocmp.Diff(want, sub.Receipt.Decided); diff != "" {
 		t.Errorf("%s of %s (-want +got):\n%s", ev.Type, ev.YMID, diff)
 	}
@@ -83,14 +80,13 @@ func (b *plainBooks) accept(t testing.TB, sub *carom.Submission) {
 		b.decided[sub.Receipt.ID] = append(b.decided[sub.Receipt.ID], said)
 		isTold := i >= len(sub.Candidates) && d.State != carom.RewardCanceled || i < len(sub.Candidates) && i == 0 && d.State == carom.RewardGranted
 		if isTold {
-			_, no, _ := d.Reward.ID.Number() // made above
-			b.told = append(b.told, fmt.Sprint(no, " ", d.State))
+			b.told = append(b.told, tale{at, fmt.Sprint(d.Reward.ID, " ", d.State)})
 		}
 	}
 }
 
 // viewOf is the identity of the event's view.
-func (b *plainBooks) viewOf(sub *carom.Submission) string {
+func (b *books) viewOf(sub *carom.Submission) string {
 	if sub.View.Joins == 0 {
 		return sumKey(sub.View.Sum)
 	}
@@ -106,7 +102,10 @@ func (b *plainBooks) viewOf(sub *carom.Submission) string {
 	return string(v.id)
 }
 
-func (b *plainBooks) decide(sub *carom.Submission, c *carom.Candidate, view string) carom.Decided {
+// decide says what the candidate at that place earns.
+func (b *books) decide(t testing.TB, sub *carom.Submission, i int, view string) carom.Decided {
+	t.Helper()
+	c := &sub.Candidates[i]
 	f := carom.RewardFacts{User: sub.View.User, LastGrant: b.lasts[c.Rule+" "+sub.View.User]}
 	tx := sumKey(sub.Transaction)
 	f.Reversed = slices.Contains(b.reversed, view) || tx != "" && slices.Contains(b.reversed, tx)
@@ -127,7 +126,7 @@ func (b *plainBooks) decide(sub *carom.Submission, c *carom.Candidate, view stri
 	if d.State == carom.RewardDeclined {
 		return made
 	}
-	r := b.add(sub, carom.Reward{App: "app", Rule: made.Rule, User: f.User, Currency: c.Currency, Amount: d.Amount, State: d.State, Until: d.Until, Source: "monetag"})
+	r := b.add(t, sub, i, carom.Reward{App: "app", Rule: made.Rule, User: f.User, Currency: c.Currency, Amount: d.Amount, State: d.State, Until: d.Until, Source: "monetag"})
 	r.additional, r.view, r.tx = c.Additional, view, tx
 	for i := range c.Caps {
 		key := c.Counter(i, f.User)
@@ -141,10 +140,18 @@ func (b *plainBooks) decide(sub *carom.Submission, c *carom.Candidate, view stri
 	return made
 }
 
-// add enters a reward that the event makes, with its line when it is credited at once.
-func (b *plainBooks) add(sub *carom.Submission, r carom.Reward) *bookedReward {
+// add enters a reward that the event makes, with its line when it is credited at once. It takes over the id of what the store has
+// decided at that place, which must be a new one.
+func (b *books) add(t testing.TB, sub *carom.Submission, i int, r carom.Reward) *bookedReward {
+	t.Helper()
 	ev := sub.Event
-	r.ID, r.At, r.Changed, r.Event = carom.NewRewardID(b.inc, int64(len(b.rewards)+1)), ev.Received.At, ev.Received.At, sub.Receipt.ID
+	if i < len(sub.Receipt.Decided) && sub.Receipt.Decided[i].Reward != nil {
+		r.ID = sub.Receipt.Decided[i].Reward.ID
+	}
+	if r.ID == "" || slices.ContainsFunc(b.rewards, func(o *bookedReward) bool { return o.ID == r.ID }) {
+		t.Fatalf("%s of %s: %+v, want a new reward at place %d", ev.Type, ev.YMID, sub.Receipt.Decided, i)
+	}
+	r.At, r.Changed, r.Event = ev.Received.At, ev.Received.At, sub.Receipt.ID
 	r.Network, r.View, r.YMID, r.ZoneID, r.Transaction = ev.Network, ev.View, ev.YMID, ev.ZoneID, ev.ExternalID
 	made := &bookedReward{Reward: r}
 	b.rewards = append(b.rewards, made)
@@ -154,15 +161,17 @@ func (b *plainBooks) add(sub *carom.Submission, r carom.Reward) *bookedReward {
 	return made
 }
 
-func (b *plainBooks) line(r *bookedReward, n int, amount carom.Nanos, sub *carom.Submission, why string) {
+func (b *books) line(r *bookedReward, n int, amount carom.Nanos, sub *carom.Submission, why string) {
 	b.lines = append(b.lines, carom.LedgerLine{Reward: r.ID, N: n, At: sub.Event.Received.At, App: r.App, User: r.User, Currency: r.Currency,
 		Amount: amount, Event: sub.Receipt.ID, Why: why})
 }
 
-func (b *plainBooks) change(sub *carom.Submission) (out []carom.Decided) {
+// change says what becomes of rewards by what is done to them.
+func (b *books) change(t testing.TB, sub *carom.Submission) (out []carom.Decided) {
+	t.Helper()
 	ch := sub.Change
 	if ch.Grant != nil {
-		r := b.add(sub, carom.Reward{App: ch.Grant.App, Rule: carom.RuleByHand, User: ch.Grant.User, Currency: ch.Grant.Currency, Amount: ch.Grant.Amount,
+		r := b.add(t, sub, 0, carom.Reward{App: ch.Grant.App, Rule: carom.RuleByHand, User: ch.Grant.User, Currency: ch.Grant.Currency, Amount: ch.Grant.Amount,
 			State: carom.RewardGranted, Source: carom.SourceCarom, Why: ch.Why})
 		copied := r.Reward
 		return []carom.Decided{{Rule: r.Rule, State: r.State, Reward: &copied}}
@@ -194,37 +203,51 @@ func (b *plainBooks) change(sub *carom.Submission) (out []carom.Decided) {
 	return out
 }
 
-// listDiff compares lists; those without elements are equal.
-func listDiff[T any](want, got []T) string {
-	if len(want)+len(got) == 0 {
-		return ""
+// newestFirst fails the test unless a list comes newest first.
+func newestFirst[T any](t testing.TB, list []T, at func(T) time.Time) {
+	t.Helper()
+	if !slices.IsSortedFunc(list, func(x, y T) int { return at(y).Compare(at(x)) }) {
+		t.Fatalf("not newest first: %+v", list)
 	}
-	return gocmp.Diff(want, got)
 }
 
-// compare compares all that the store tells of rewards with the plainBooks.
-func (b *plainBooks) compare(t testing.TB, s *Store, users []string) {
+// compare compares all that the store tells of rewards with the books.
+func (b *books) compare(t testing.TB, s *world, users []string) {
 	t.Helper()
 	var all []*carom.Reward
-	for _, r := range slices.Backward(b.rewards) {
+	for _, r := range b.rewards {
 		all = append(all, &r.Reward)
 	}
-	got, err := s.Rewards(t.Context(), carom.RewardFilter{Limit: 1000})
-	if diff := listDiff(all, got); err != nil || diff != "" {
-		t.Fatalf("Rewards (-want +got), %v:\n%s", err, diff)
-	}
-	for _, user := range users {
-		mine := slices.DeleteFunc(slices.Clone(all), func(r *carom.Reward) bool { return r.User != user })
-		if diff := listDiff(mine, rewardsOf(t, s, user)); diff != "" {
-			t.Fatalf("Rewards of %s (-want +got):\n%s", user, diff)
+	list := func(user string) {
+		t.Helper()
+		f := carom.RewardFilter{User: user, Limit: 1000}
+		got, err := s.Rewards(t.Context(), f)
+		if err != nil {
+			t.Fatalf("Rewards(%+v): %v", f, err)
 		}
+		newestFirst(t, got, func(r *carom.Reward) time.Time { return r.At })
+		want := slices.DeleteFunc(slices.Clone(all), func(r *carom.Reward) bool { return user != "" && r.User != user })
+		for _, l := range [][]*carom.Reward{want, got} {
+			slices.SortFunc(l, func(x, y *carom.Reward) int { return cmp.Compare(x.ID, y.ID) })
+		}
+		if diff := listDiff(want, got); diff != "" {
+			t.Fatalf("Rewards(%+v) (-want +got):\n%s", f, diff)
+		}
+	}
+	list("")
+	for _, user := range users {
+		list(user)
 		lines := slices.DeleteFunc(slices.Clone(b.lines), func(l carom.LedgerLine) bool { return l.User != user })
-		slices.SortFunc(lines, func(x, y carom.LedgerLine) int {
-			return cmp.Or(y.At.Compare(x.At), cmp.Compare(y.Reward, x.Reward), cmp.Compare(y.N, x.N))
-		})
 		got, err := s.Ledger(t.Context(), carom.LedgerFilter{App: "app", User: user, Limit: 1000})
-		if diff := listDiff(lines, got); err != nil || diff != "" {
-			t.Fatalf("Ledger of %s (-want +got), %v:\n%s", user, err, diff)
+		if err != nil {
+			t.Fatalf("Ledger of %s: %v", user, err)
+		}
+		newestFirst(t, got, func(l carom.LedgerLine) time.Time { return l.At })
+		for _, l := range [][]carom.LedgerLine{lines, got} {
+			slices.SortFunc(l, func(x, y carom.LedgerLine) int { return cmp.Or(cmp.Compare(x.Reward, y.Reward), cmp.Compare(x.N, y.N)) })
+		}
+		if diff := listDiff(lines, got); diff != "" {
+			t.Fatalf("Ledger of %s (-want +got):\n%s", user, diff)
 		}
 		var total carom.Nanos
 		for _, l := range lines {
@@ -244,7 +267,7 @@ func (b *plainBooks) compare(t testing.TB, s *Store, users []string) {
 // traffic makes up events and what is done to rewards.
 type traffic struct {
 	*rand.Rand
-	b     *plainBooks
+	b     *books
 	users []string
 	n     int
 	flips bool // the rule that is additional at times is
@@ -306,28 +329,29 @@ func (tr *traffic) event(at time.Time) *carom.Submission {
 	return sendsTo(sub, 1)
 }
 
-// Whatever comes, in whatever commits, with whatever restarts, crashes and failing commits between, the store agrees with plain
-// plainBooks about each decision, reward, line and balance.
-func TestRewardsAgreeWithPlainBooks(t *testing.T) {
-	seeds := 4
+// Whatever comes, in whatever calls, with whatever restarts and crashes between, the store agrees with plain books about each
+// decision, reward, line and balance.
+func agreeWithPlainBooks(t *testing.T, open Opener) {
+	seeds := 3
 	if testing.Short() || race {
 		seeds = 1
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			agreeWithBooks(t, rand.New(rand.NewPCG(uint64(seed), 11)))
+			Agree(t, open, rand.New(rand.NewPCG(uint64(seed), 11)), nil)
 		})
 	}
 }
 
-func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
-	r, dir := newRig(), t.TempDir()
-	opts := rewarding(Options{Clock: r.now, BucketEvents: 20 + rnd.IntN(30), SegmentRewards: 3, foldAt: 1 + rnd.IntN(6), foldSlice: 1 + rnd.IntN(2)})
-	s, stop := openRepeating(t, dir, opts)
-	b := &plainBooks{inc: s.inc, keys: map[[16]byte]time.Time{}, counters: map[carom.CounterKey]carom.Counter{}, lasts: map[string]time.Time{}, decided: map[carom.EventID][]string{}}
-	users := []string{"ann", "bob", "", "eve"}
-	tr := &traffic{Rand: rnd, b: b, users: users}
+// Agree makes up events, restarts and crashes at random, and compares the store with plain books. It is a test of [Run], which
+// a package runs again where its store can be made to fail: fail runs f while the store that is open in p can commit nothing, and
+// returns when it can again. What was refused meanwhile must have left nothing behind. With nil, no commit fails.
+func Agree(t *testing.T, open Opener, rnd *rand.Rand, fail func(t testing.TB, p Place, f func())) {
+	s := begin(t, open, Options{BucketEvents: 20 + rnd.IntN(30), SegmentRewards: 3})
+	repeatingSource(t, s)
+	b := &books{keys: map[[16]byte]time.Time{}, counters: map[carom.CounterKey]carom.Counter{}, lasts: map[string]time.Time{}, decided: map[carom.EventID][]string{}}
+	tr := &traffic{Rand: rnd, b: b, users: []string{"ann", "bob", "", "eve"}}
 	put := func(subs []*carom.Submission) {
 		t.Helper()
 		s.Accept(subs...)
@@ -335,59 +359,47 @@ func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
 			b.accept(t, sub)
 		}
 	}
+	events := func(n int) (subs []*carom.Submission) {
+		s.tick()
+		for range n {
+			subs = append(subs, tr.event(s.now()))
+		}
+		return subs
+	}
 	all := []string{"repeats", "again", "ann", "bob", "eve"}
 	for i := range 160 {
 		tr.flips = i/20%2 == 1
 		switch op := rnd.IntN(20); {
 		case op < 12:
-			var subs []*carom.Submission
-			for range 1 + rnd.IntN(8) {
-				subs = append(subs, tr.event(r.now()))
-			}
-			size := 1 + rnd.IntN(len(subs))
-			for part := range slices.Chunk(subs, size) {
-				put(part)
+			for range 1 + rnd.IntN(3) {
+				put(events(1 + rnd.IntN(4)))
 			}
 		case op < 14:
-			var subs []*carom.Submission
-			for range 4 {
-				subs = append(subs, tr.event(r.now()))
+			subs := append(events(4), sendsTo(grants("eve", "coins", coin, fmt.Sprint("full ", i), s.now()), 1))
+			if fail != nil {
+				subs[4].Event.Received.Body = make([]byte, 256<<10) // a full disk shows at the end of the commit
+				fail(t, s.place, func() {
+					s.Accept(subs...)
+					for _, sub := range subs {
+						wantUnavailable(t, "Accept", sub.Err)
+					}
+				})
 			}
-			subs = append(subs, sendsTo(grants("eve", "coins", coin, fmt.Sprint("full ", i), r.now()), 1))
-			subs[4].Event.Received.Body = make([]byte, 256<<10)
-			r.leave(t, s, int64(rnd.IntN(60)))
-			for range 1 + rnd.IntN(2) {
-				s.Accept(subs...)
-				for _, sub := range subs {
-					wantUnavailable(t, "Accept", sub.Err)
-				}
-			}
-			r.free(t, s)
 			put(subs)
 		case op < 16:
-			r.advance(time.Duration(1+rnd.IntN(600_000)) * time.Millisecond)
+			s.advance(time.Duration(1+rnd.IntN(600_000)) * time.Millisecond)
 			if rnd.IntN(5) == 0 {
-				r.advance(10 * time.Hour)
+				s.advance(10 * time.Hour)
 			}
 		case op < 18:
-			b.mature(t, s, r.now(), put)
+			s.tick()
+			b.mature(t, s, s.now(), put)
 		default:
 			if rnd.IntN(2) == 0 {
-				dir = crash(t, s)
+				s.crash(t)
+			} else {
+				s.restart(t)
 			}
-			stop()
-			for _, pattern := range []string{"index_*", "rewards_*"} {
-				names, err := filepath.Glob(filepath.Join(dir, pattern))
-				for _, name := range names {
-					if rnd.IntN(3) == 0 && err == nil {
-						err = os.Remove(name)
-					}
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			s, stop = open(t, dir, opts)
 			b.compare(t, s, all)
 		}
 		if i%10 == 0 {
@@ -395,7 +407,14 @@ func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
 		}
 	}
 	b.compare(t, s, all)
-	if diff := gocmp.Diff(b.told, told(t, s, 1)); diff != "" {
+	tales := told(t, s, 1)
+	if !slices.IsSortedFunc(tales, func(x, y tale) int { return x.at.Compare(y.at) }) {
+		t.Errorf("the endpoint of rewards is not told in order: %+v", tales)
+	}
+	for _, l := range [][]tale{b.told, tales} {
+		slices.SortFunc(l, func(x, y tale) int { return cmp.Or(x.at.Compare(y.at), cmp.Compare(x.text, y.text)) })
+	}
+	if diff := gocmp.Diff(b.told, tales, gocmp.AllowUnexported(tale{})); diff != "" {
 		t.Errorf("what the endpoint of rewards is told (-want +got):\n%s", diff)
 	}
 	for id, want := range b.decided {
@@ -415,11 +434,11 @@ func agreeWithBooks(t *testing.T, rnd *rand.Rand) {
 			t.Errorf("what %s decided, as it is stored (-want +got):\n%s", id, diff)
 		}
 	}
-	t.Logf("%d events, %d rewards, %d lines, segment %d, bucket %d", tr.n, len(b.rewards), len(b.lines), s.rewards.open.number, s.open.number)
+	t.Logf("%d events, %d rewards, %d lines", tr.n, len(b.rewards), len(b.lines))
 }
 
-// mature credits what is due, as the store says, and compares that with the plainBooks.
-func (b *plainBooks) mature(t testing.TB, s *Store, now time.Time, put func([]*carom.Submission)) {
+// mature credits what is due, as the store says, and compares that with the books.
+func (b *books) mature(t testing.TB, s *world, now time.Time, put func([]*carom.Submission)) {
 	t.Helper()
 	due, err := s.HeldDue(t.Context(), now, 1000)
 	if err != nil {
@@ -436,6 +455,7 @@ func (b *plainBooks) mature(t testing.TB, s *Store, now time.Time, put func([]*c
 		got = append(got, r.ID)
 		subs = append(subs, sendsTo(byCarom(carom.HoldEnded, "of "+string(r.ID), now, carom.RewardChange{Mature: r.ID, Why: "the hold has ended"}), 1))
 	}
+	slices.Sort(want)
 	slices.Sort(got)
 	if diff := listDiff(want, got); diff != "" {
 		t.Fatalf("due (-want +got):\n%s", diff)
