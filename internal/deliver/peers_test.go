@@ -207,54 +207,66 @@ func TestNothingBeginsWhileTheLeaseIsInDoubt(t *testing.T) {
 }
 
 func TestWhatWasLostIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		peers := alone()
-		store := newFakeStore()
-		old := store.backlog(1, 300, time.Minute)
-		ep := func(concurrency int) *route.Endpoint {
-			return endpoint(t, 1, func(e *carom.Endpoint) { e.Concurrency = concurrency })
-		}
-		r := newRig(t, always(answer{took: time.Second}), options{store: store, Options: Options{Peers: peers}}, ep(2))
-		queued := r.send(1, 10)
-
-		// Others have it all, as after a restart; the node's lease is a new one.
-		lost := map[carom.DeliveryID]bool{}
-		for _, id := range append(slices.Clone(old), queued...) {
-			lost[id] = true
-		}
-		peers.holdAs(func(d *carom.Delivery) carom.Hold {
-			if lost[d.ID] {
-				return carom.HoldLost
-			}
-			return carom.HoldSure
+	for _, tt := range []struct {
+		name   string
+		change func(*carom.Endpoint)
+	}{
+		{"when its turn comes", func(e *carom.Endpoint) { e.Concurrency = 4 }},
+		{"when the lane gives up what it has in memory", func(e *carom.Endpoint) { e.Concurrency, e.Paused = 2, true }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { forgetLost(t, tt.change) })
 		})
-		store.mu.Lock()
-		clear(store.memory)
-		clear(store.claimed)
-		clear(store.rows)
-		under := slices.Clone(r.client.seen(host(1)))
-		for _, x := range under { // their outcomes are for the store to ignore
-			_, ref, _, err := x.id.Place()
-			if err != nil {
-				t.Fatal(err)
-			}
-			store.memory[rowKey{1, ref.Uint64(), 0}] = true
+	}
+}
+
+func forgetLost(t *testing.T, change func(*carom.Endpoint)) {
+	peers := alone()
+	store := newFakeStore()
+	old := store.backlog(1, 300, time.Minute)
+	first := func(e *carom.Endpoint) { e.Concurrency = 2 }
+	r := newRig(t, always(answer{took: time.Second}), options{store: store, Options: Options{Peers: peers}}, endpoint(t, 1, first))
+	queued := r.send(1, 10)
+
+	// Others have it all, as after a restart; the node's lease is a new one.
+	lost := map[carom.DeliveryID]bool{}
+	for _, id := range append(slices.Clone(old), queued...) {
+		lost[id] = true
+	}
+	peers.holdAs(func(d *carom.Delivery) carom.Hold {
+		if lost[d.ID] {
+			return carom.HoldLost
 		}
-		store.mu.Unlock()
-		fresh := r.send(1, 3)
-		r.pass(500 * time.Millisecond)
-		r.e.SetEndpoints([]*route.Endpoint{ep(4)}) // looks at what is in memory
-		r.pass(20 * time.Second)
-		r.wantStates(fresh, carom.Delivered)
-		if got := len(r.client.seen(host(1))); got != len(under)+3 {
-			t.Errorf("%d attempts, want the %d that were under way and 3", got, len(under))
-		}
-		for _, id := range append(old, queued...) {
-			if h := store.history(id); len(h) > 0 && !slices.ContainsFunc(under, func(x exchange) bool { return x.id == id }) {
-				t.Fatalf("an outcome of what was lost was recorded: %+v", h)
-			}
-		}
+		return carom.HoldSure
 	})
+	store.mu.Lock()
+	clear(store.memory)
+	clear(store.claimed)
+	clear(store.rows)
+	under := slices.Clone(r.client.seen(host(1)))
+	for _, x := range under { // their outcomes are for the store to ignore
+		_, ref, _, err := x.id.Place()
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.memory[rowKey{1, ref.Uint64(), 0}] = true
+	}
+	store.mu.Unlock()
+	fresh := r.send(1, 3)
+	for _, change := range []func(*carom.Endpoint){change, first} {
+		r.pass(500 * time.Millisecond)
+		r.e.SetEndpoints([]*route.Endpoint{endpoint(t, 1, change)})
+	}
+	r.pass(20 * time.Second)
+	r.wantStates(fresh, carom.Delivered)
+	if got := len(r.client.seen(host(1))); got != len(under)+3 {
+		t.Errorf("%d attempts, want the %d that were under way and 3", got, len(under))
+	}
+	for _, id := range append(old, queued...) {
+		if h := store.history(id); len(h) > 0 && !slices.ContainsFunc(under, func(x exchange) bool { return x.id == id }) {
+			t.Fatalf("an outcome of what was lost was recorded: %+v", h)
+		}
+	}
 }
 
 func TestLostWhileItBegins(t *testing.T) {
@@ -466,6 +478,24 @@ func TestBreakersOwnChangesStand(t *testing.T) {
 			t.Errorf("states of the breaker (-want +got):\n%s", diff)
 		}
 		r.wantStates(ids, carom.Delivered)
+	})
+}
+
+// What was asked before the lane told the store of its breaker says nothing.
+func TestOldNewsOfABreakerIsNotFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, until(time.Hour, 0), options{Options: Options{Peers: alone()}}, endpoint(t, 1, nil))
+		r.send(1, 30)
+		r.pass(1500 * time.Millisecond) // told after a second
+		r.e.lane(1).followBreaker(r.begin.Add(900*time.Millisecond), time.Time{})
+		if got := r.lane(1).Breaker; got != "open" {
+			t.Errorf("the breaker is %s by what was known before it opened", got)
+		}
+		r.e.lane(1).followBreaker(time.Now(), time.Time{})
+		synctest.Wait()
+		if l := r.lane(1); l.Breaker == "open" && l.Since.Equal(r.begin) {
+			t.Error("the breaker stays open though another node has closed it")
+		}
 	})
 }
 
