@@ -23,7 +23,11 @@ import (
 
 // Config is the result: every setting with its value, checked.
 type Config struct {
-	Data     string // folder that holds all data
+	Data       string // folder that holds all data
+	Database   string // URL of a PostgreSQL database; empty: SQLite in the data folder
+	NodeName   string // of this node of several
+	Deployment string // that the database belongs to; empty: the host of BaseURL
+
 	Objects  string // path of the objects file that is followed; empty: objects come from `carom apply`
 	Settings string // path of the settings file; empty: none
 	Profiles string // folder with profiles of the operator's own; empty: none

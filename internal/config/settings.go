@@ -9,12 +9,13 @@ import (
 
 // setting is one row of the table.
 type setting struct {
-	key    string // in the settings file; names of flag and variable follow from it
-	init   string // the default, as text
-	help   string // a sentence without its full stop
-	secret bool   // it is never printed and has no flag; KEY_file names a file that holds it
-	noFile bool   // it cannot stand in the settings file
-	bind   func(*Config) pflag.Value
+	key     string // in the settings file; names of flag and variable follow from it
+	init    string // the default, as text
+	help    string // a sentence without its full stop
+	secret  bool   // it is never printed and has no flag; KEY_file names a file that holds it
+	flagged bool   // a secret with a flag all the same, since what it names need not hold a password
+	noFile  bool   // it cannot stand in the settings file
+	bind    func(*Config) pflag.Value
 }
 
 // settings is the table: all that is known about each setting. Its order is that of the documents.
@@ -25,6 +26,12 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Settings} }},
 		{key: "data", init: "./carom-data", help: "folder that holds all data; made when it is not there",
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Data, check: checkPresent} }},
+		{key: "database", secret: true, flagged: true, help: "URL of a PostgreSQL database, postgres://user:password@host:5432/name, in place of the one in the data folder: several nodes may share it. A password belongs into the environment, `database_file` or PGPASSFILE",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Database} }},
+		{key: "node_name", help: "name of this node among those that share a database; empty: the machine's",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.NodeName} }},
+		{key: "deployment", help: "name of what shares the database, which refuses nodes of another; empty: the host of `base_url`",
+			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Deployment} }},
 		{key: "config", help: "objects file to follow (carom.yaml), read again when it changes; without it, objects come from `carom apply`",
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Objects} }},
 
@@ -167,7 +174,7 @@ func Flags(fs *pflag.FlagSet) { flags(settings(), fs) }
 
 func flags(table []setting, fs *pflag.FlagSet) {
 	for _, s := range keys(table) {
-		if s.secret {
+		if s.secret && !s.flagged {
 			continue // other users of the machine can read command lines
 		}
 		value := s.bind(&Config{})

@@ -137,4 +137,5 @@ func (s *Store) rotate() error {
 // enter makes a bucket the one that the committer writes to.
 func (s *Store) enter(number uint32, openedAt time.Time) {
 	s.bucket.number, s.bucket.seq, s.bucket.refusedSeq, s.bucket.openedAt = number, 0, 0, openedAt
+	s.openNumber.Store(number)
 }

@@ -111,6 +111,10 @@ func (s *Store) commitUntil(ctx context.Context) {
 			s.takeLink(l)
 			b.flush = true
 		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errKilled) {
+				s.abandon(b, errClosed)
+				return
+			}
 			s.queue.close()
 			b.flush = !ending // once: a flood of unverified ones does not keep the store from ending
 			ending = true
@@ -156,6 +160,9 @@ func (s *Store) commitUntil(ctx context.Context) {
 		s.queue.signal()
 	}
 }
+
+// errKilled is the cause with which a test ends a store as a kill would: nothing more is committed, and the lease is left behind.
+var errKilled = errors.New("killed")
 
 // abandon refuses what waits and all that comes later. Outcomes that could not be stored are forgotten: whoever takes this node
 // over hands their deliveries out again.
@@ -523,6 +530,9 @@ func (s *Store) applyMemory(b *batch) {
 		}
 		s.stats.Events.Add(1)
 		s.totals.events++
+		if e.sub.View.View != nil {
+			signal(s.toTell)
+		}
 		if n := directTargets(e.sub.Targets); n > 0 {
 			e.sub.Receipt.Ticket = s.mark.add(refOf(e.place), n)
 		}

@@ -17,7 +17,7 @@ const (
 	pruneSlice = 1000    // rows that one statement deletes
 )
 
-// keepHouse ends the leases of dead nodes, makes partitions before they are needed, and, on the one node whose duty it is, drops
+// keepHouse ends the leases of dead nodes, follows what others have done to API keys, makes partitions before they are needed, and, on the one node whose duty it is, drops
 // what retention no longer keeps, until ctx ends.
 func (s *Store) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(reapEvery)
@@ -31,6 +31,9 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-tick.C:
 		}
 		err := s.reap(ctx)
+		if err == nil {
+			err = s.LoadKeys(ctx) // what another node has created or revoked
+		}
 		if err == nil && time.Since(tidied) >= tidyEvery {
 			if err = s.makeAhead(ctx); err == nil {
 				err = s.pruneOnDuty(ctx)

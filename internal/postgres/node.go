@@ -104,13 +104,13 @@ func (s *Store) rejoin() error {
 }
 
 // beat takes up what the fence of a commit returned: the time, the newest time bucket and when it was opened, the oldest bucket that
-// is kept, the number of changes that all nodes have to follow, how many nodes there are, this one's place among them, and when the
-// other that has been silent for the longest was last seen.
+// is kept, the version of the objects, how many nodes there are, this one's place among them, and when the other that has been silent
+// for the longest was last seen.
 func (s *Store) beat(v [][]byte, asked time.Time) {
 	s.clock.note(time.UnixMilli(int8Of(v[0])), asked, time.Now())
 	b := &s.bucket
 	b.newest, b.newestOpened, b.oldest, b.asked = uint32(int8Of(v[1])), time.UnixMilli(int8Of(v[2])), uint32(int8Of(v[3])), asked
-	s.changes.Store(int8Of(v[4]))
+	s.version.Store(int8Of(v[4]))
 	s.lease.Load().follow(int8Of(v[0]), int(int8Of(v[5])), int(int8Of(v[6])), int8Of(v[7]))
 }
 

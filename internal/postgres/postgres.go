@@ -32,6 +32,7 @@ type Options struct {
 	URL                 string           // of the database: postgres://…
 	Name                string           // of this node, for people; the machine's
 	Version             string           // of this release
+	Deployment          string           // to which the database has to belong; empty: "carom"
 	BucketEvents        int              // events of one node after which a time bucket closes for all; 1,000,000
 	BucketAge           time.Duration    // age at which it closes; 24 h
 	Retention           time.Duration    // of events, their attempts, refused postbacks; 30 days
@@ -57,6 +58,7 @@ func (o Options) withDefaults() Options {
 	set(&o.CountRetention, 400*24*time.Hour)
 	set(&o.MaxQueue, 16_384)
 	set(&o.leaseTime, DefaultLease)
+	set(&o.Deployment, "carom")
 	o.BucketEvents = min(o.BucketEvents, maxSeq-2*maxBatch)
 	if o.Name == "" {
 		o.Name, _ = os.Hostname() // a node without a name has its number
@@ -96,7 +98,7 @@ type Store struct {
 	lease  atomic.Pointer[lease]
 	queue  queue
 	claims claims
-	stats  Stats
+	stats  tables.Stats
 
 	// The committer alone uses these.
 	link    *link
@@ -115,7 +117,11 @@ type Store struct {
 
 	rewardSeq int64 // of the newest reward of this lease: never goes back, also when a commit fails
 
-	changes atomic.Int64 // of what all nodes have to follow, as counted by the database
+	news, toTell chan struct{} // capacity 1: others told us, we have to tell them
+
+	openNumber atomic.Uint32 // of the bucket that the committer writes to, for others
+
+	version atomic.Int64 // of the objects, as the last commit saw it
 	lives   sync.Map     // by node: in which life its ids were given out
 
 	trouble    atomic.Pointer[carom.Trouble] // nil while commits succeed
@@ -127,23 +133,11 @@ type Store struct {
 	closeErr error // of closing; set once
 }
 
-// Stats are counters of the store since it was opened.
-type Stats struct {
-	Commits     atomic.Int64
-	Syncs       atomic.Int64 // commits that waited for the disk of the database
-	Failed      atomic.Int64 // commits that failed and were rolled back
-	Events      atomic.Int64
-	Duplicates  atomic.Int64
-	Attempts    atomic.Int64
-	Queued      atomic.Int64 // gauge: submissions waiting
-	Checkpoints atomic.Int64 // 0: the database makes its own
-}
-
 // totals are what this lease has counted; they stand in its row.
 type totals struct{ commits, events, attempts, rewards int64 }
 
 // Stats returns the store's counters; they go on counting.
-func (s *Store) Stats() *Stats { return &s.stats }
+func (s *Store) Stats() *tables.Stats { return &s.stats }
 
 // Trouble says since when nothing can be stored; the zero value when all is well.
 func (s *Store) Trouble() carom.Trouble {
@@ -152,6 +146,9 @@ func (s *Store) Trouble() carom.Trouble {
 	}
 	return carom.Trouble{}
 }
+
+// ObjectsVersion is the version of the objects in the database, as of about a second ago: what another node has changed shows here.
+func (s *Store) ObjectsVersion() int64 { return s.version.Load() }
 
 // Now is the time that everything is stored by: the database's, whatever the clock of this machine says.
 func (s *Store) Now() time.Time {
@@ -167,7 +164,7 @@ func (s *Store) Now() time.Time {
 // It returns carom.ErrInvalid for a URL, a database or rights that cannot be used, carom.ErrConflict for a database of another
 // deployment, and carom.ErrUnavailable when it cannot be reached now.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
-	s := &Store{opts: opts.withDefaults(), dialed: make(chan *link, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
+	s := &Store{opts: opts.withDefaults(), dialed: make(chan *link, 1), news: make(chan struct{}, 1), toTell: make(chan struct{}, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
 	s.log, s.books = s.opts.Log, newLedger(s)
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
@@ -183,6 +180,9 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	if err := s.migrate(ctx); err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := s.identify(ctx); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	if err := s.openFirstBucket(ctx); err != nil {
@@ -298,9 +298,13 @@ func (s *Store) Run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keepHouse(inner) })
+	wg.Go(func() { s.tellOthers(inner) })
+	wg.Go(func() { s.listen(inner) })
 	s.commitUntil(ctx)
 	cancel()
 	wg.Wait()
-	s.leave()
+	if !errors.Is(context.Cause(ctx), errKilled) {
+		s.leave()
+	}
 	return nil
 }

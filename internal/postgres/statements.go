@@ -18,7 +18,7 @@ var (
 			FROM nodes WHERE ended_at = 0) p
 		WHERE n.no = $1 AND n.life = $2 AND n.ended_at = 0
 		RETURNING `+nowMS+`, (SELECT max(bucket) FROM buckets WHERE opened_at > 0), (SELECT max(opened_at) FROM buckets),
-			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'changes'),
+			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'objects_version'),
 			p.nodes, p.rank, p.slowest`,
 		kindInt4, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8)
 

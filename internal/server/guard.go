@@ -9,7 +9,6 @@ import (
 	"carom/internal/config"
 	"carom/internal/guard"
 	"carom/internal/ingest"
-	"carom/internal/store"
 )
 
 // bounds are what anybody may take up of this process.
@@ -21,7 +20,7 @@ type bounds struct {
 }
 
 // newBounds makes the bounds of the settings fit the machine, and says so where they do not.
-func newBounds(cfg config.Config, st *store.Store, registry *prometheus.Registry, log *slog.Logger) bounds {
+func newBounds(cfg config.Config, st Store, registry *prometheus.Registry, log *slog.Logger) bounds {
 	connections, attempts := cfg.MaxConnections, cfg.MaxInFlight
 	if files, limited := guard.OpenFiles(); limited {
 		var lowered bool

@@ -20,13 +20,14 @@ import (
 	"carom/internal/ingest"
 	"carom/internal/network"
 	"carom/internal/objects"
-	"carom/internal/store"
+	"carom/internal/postgres"
 	"carom/internal/view"
 )
 
 // live is the configuration in force: it changes the store, the door and the lanes together.
 type live struct {
-	store    *store.Store
+	store    Store
+	shared   *postgres.Store // where other nodes change objects too; nil: there are none
 	engine   *deliver.Engine
 	door     *ingest.Door
 	views    *view.Door
@@ -52,12 +53,9 @@ func (l *live) start(ctx context.Context) error {
 	}
 	l.current.Store(&stored)
 	if l.file == "" {
-		catalog, endpoints, err := ingest.Compile(stored, l.profiles, l.signed)
-		if err != nil {
+		if err := l.put(stored); err != nil {
 			return fmt.Errorf("stored objects: %w", err)
 		}
-		l.use(catalog, stored)
-		l.engine.SetEndpoints(endpoints)
 		return nil
 	}
 	return l.reload(ctx)
@@ -70,6 +68,58 @@ func (l *live) use(c *ingest.Catalog, o carom.Objects) {
 	l.views.Use(o)
 	l.ads.Use(o)
 	l.sdk.Use(o)
+}
+
+// followEvery is how often it is looked whether another node has changed the objects. The store hears of it within a second.
+const followEvery = 250 * time.Millisecond
+
+// follow puts in force what other nodes have stored, until ctx ends.
+func (l *live) follow(ctx context.Context) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	told := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if l.shared.ObjectsVersion() <= l.current.Load().Version {
+			continue
+		}
+		err := l.catchUp(ctx)
+		switch {
+		case err == nil:
+			l.log.Info("objects that another node has changed are in force", "version", l.current.Load().Version)
+			told = ""
+		case ctx.Err() == nil && err.Error() != told:
+			told = err.Error()
+			l.log.Error("objects that another node has changed cannot be put in force; what was stays", "error", err)
+		}
+	}
+}
+
+// catchUp puts in force what is stored.
+func (l *live) catchUp(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stored, err := l.store.Objects(ctx)
+	if err != nil {
+		return err
+	}
+	return l.put(stored)
+}
+
+// put compiles what is stored and puts it in force.
+func (l *live) put(stored carom.Objects) error {
+	catalog, endpoints, err := ingest.Compile(stored, l.profiles, l.signed)
+	if err != nil {
+		return err
+	}
+	l.current.Store(&stored)
+	l.engine.SetEndpoints(endpoints)
+	l.use(catalog, stored)
+	return nil
 }
 
 // binding finds the binding of a source that is in force; nil for none.
@@ -98,14 +148,7 @@ func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	if err != nil {
 		return err
 	}
-	catalog, endpoints, err := ingest.Compile(stored, l.profiles, l.signed) // again, with the endpoints' numbers
-	if err != nil {
-		return err
-	}
-	l.current.Store(&stored)
-	l.engine.SetEndpoints(endpoints)
-	l.use(catalog, stored)
-	return nil
+	return l.put(stored) // compiled again, with the endpoints' numbers
 }
 
 // Plan implements api.Objects. A file that comes through the API may not name files or variables of this machine.

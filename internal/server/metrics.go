@@ -8,7 +8,6 @@ import (
 
 	"carom"
 	"carom/internal/deliver"
-	"carom/internal/store"
 )
 
 // attemptMetrics counts attempts by what they came to. It returns the engine's observer.
@@ -32,7 +31,7 @@ func attemptMetrics(r prometheus.Registerer) func(deliver.Outcome, time.Duration
 }
 
 // registerStats publishes the store's counters, the lanes' states, and those of the process.
-func registerStats(r prometheus.Registerer, st *store.Store, engine *deliver.Engine) {
+func registerStats(r prometheus.Registerer, st Store, engine *deliver.Engine) {
 	s := st.Stats()
 	counter := func(name, help string, value func() int64) {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value()) }))

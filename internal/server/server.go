@@ -23,7 +23,6 @@ import (
 	"carom"
 	"carom/internal/ads"
 	"carom/internal/api"
-	"carom/internal/backup"
 	"carom/internal/config"
 	"carom/internal/confirm"
 	"carom/internal/deliver"
@@ -32,7 +31,6 @@ import (
 	"carom/internal/keylist"
 	"carom/internal/listen"
 	"carom/internal/network"
-	"carom/internal/reward"
 	"carom/internal/store"
 	"carom/internal/survey"
 	"carom/internal/view"
@@ -74,31 +72,25 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	var steps lifecycle
 	defer func() { err = errors.Join(err, steps.stop(log)) }()
 
-	st, err := u.open(ctx, func() (*store.Store, error) {
-		return store.Open(cfg.Data, store.Options{
-			BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,
-			MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Log: log.With("component", "store"),
-		})
-	})
+	st, err := u.open(ctx, func() (opened, error) { return openStore(ctx, cfg, log, version) })
 	if err != nil {
 		return nil, err
 	}
-	steps.add("close the data folder", st.Close)
+	steps.add("close the store", st.Close)
 	steps.run("store", st.Run)
-	logRecovered(log, st)
 
 	registry := prometheus.NewRegistry()
 	bounds := newBounds(cfg, st, registry, log.With("component", "http"))
 	client := egress.New(egress.Config{})
 	engine := deliver.New(deliver.Options{
-		Store: st, Client: client, MaxInFlight: bounds.attempts, Grace: cfg.ShutdownGrace / 2,
+		Store: st, Peers: st.peers(), Client: client, MaxInFlight: bounds.attempts, Grace: cfg.ShutdownGrace / 2, Clock: st.Now,
 		Observe: attemptMetrics(registry), Log: log.With("component", "deliver"),
 	})
 	profiles := u.profiles
 	local := func(r *http.Request) bool { return api.IsLocal(r.Context()) }
 	done := make(chan struct{})
 	views := view.New(view.Options{
-		Store: st, Local: local, Metrics: registry, Log: log.With("component", "view"), Done: done, Waiting: bounds.waiting,
+		Store: st, Local: local, Metrics: registry, Clock: st.Now, Log: log.With("component", "view"), Done: done, Waiting: bounds.waiting,
 		ByUser: func(s *carom.Source) bool { p := profiles[s.Profile]; return p != nil && p.NoID },
 	})
 	keys := keylist.New(keylist.Options{Log: log.With("component", "keylist")})
@@ -107,13 +99,13 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.add("close the connections to today's receivers", func() error { today.CloseIdleConnections(); return nil })
 	door := ingest.New(ingest.Options{
 		Store: st, Lanes: engine, Views: st, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
-		Local: local, Tell: views.Tell, PassOn: today, Failures: bounds.failures,
+		Clock: st.Now, Local: local, Tell: views.Tell, PassOn: today, Failures: bounds.failures,
 	})
 	chooser := ads.New(ads.Options{Client: client, Metrics: registry, Log: log.With("component", "ads")})
 	sdk := confirm.New(confirm.Options{
-		Events: door, Store: st, Ads: chooser, Key: st.ViewSeal().Key("sdk"), Client: door.Client, Metrics: registry, Log: log.With("component", "confirm"),
+		Events: door, Store: st, Ads: chooser, Key: st.ViewSeal().Key("sdk"), Client: door.Client, Clock: st.Now, Metrics: registry, Log: log.With("component", "confirm"),
 	})
-	live := &live{store: st, engine: engine, door: door, views: views, sdk: sdk, ads: chooser, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
+	live := &live{store: st, shared: st.shared, engine: engine, door: door, views: views, sdk: sdk, ads: chooser, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
 		log: log.With("component", "objects")}
 	if err := live.start(ctx); err != nil {
 		return nil, err
@@ -121,9 +113,13 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	if live.file != "" {
 		steps.run("objects file", live.watch)
 	}
+	if st.shared != nil {
+		steps.run("objects of other nodes", live.follow)
+		steps.run("views on other nodes", func(ctx context.Context) error { return views.Follow(ctx, st.shared) })
+	}
 	steps.run("lanes", engine.Run)
 	steps.add("cut attempts short", func() error { u.cutShort(client); return nil })
-	steps.run("holds", func(ctx context.Context) error { return door.Run(ctx, st) })
+	steps.run("holds", func(ctx context.Context) error { return door.Run(ctx, holds{st}) })
 	steps.run("comparing in shadow", func(ctx context.Context) error { return door.RunTrials(ctx, st) })
 	steps.run("settling of views", sdk.Run)
 	registerStats(registry, st, engine)
@@ -135,10 +131,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	apiHandler := api.New(api.Options{
 		Store: apiStore{st}, Door: door, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
 		Binding: live.binding, Keys: keys, Shadow: st.ShadowReport,
-		Backup: func(ctx context.Context, w io.Writer) error {
-			_, err := backup.Write(ctx, st, version, w)
-			return err
-		},
+		Backup:  func(ctx context.Context, w io.Writer) error { return st.backup(ctx, version, w) },
 		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, Alerts: alerts,
 		BaseURL: publicURL(cfg), Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
 		Try: func(ctx context.Context, t api.Trial) api.TrialResult {
@@ -215,7 +208,7 @@ func logServing(log *slog.Logger, listeners []listener, cfg config.Config, versi
 }
 
 // apiStore is the store as the API sees it.
-type apiStore struct{ *store.Store }
+type apiStore struct{ Store }
 
 // Unverified returns the kept sample.
 func (s apiStore) Unverified(ctx context.Context, app, source string, limit int) ([]*carom.Unverified, error) {

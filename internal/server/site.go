@@ -29,7 +29,6 @@ import (
 	"carom/internal/guard"
 	"carom/internal/ingest"
 	"carom/internal/listen"
-	"carom/internal/store"
 	"carom/internal/view"
 )
 
@@ -42,7 +41,7 @@ type site struct {
 	api       http.Handler
 	wellKnown http.Handler
 	registry  *prometheus.Registry
-	store     *store.Store
+	store     Store
 	sockets   *listen.Sockets
 	certs     listen.Certs // nil: plain HTTP alone
 	conns     *guard.Connections

@@ -17,7 +17,6 @@ import (
 	"carom/internal/deliver"
 	"carom/internal/listen"
 	"carom/internal/network"
-	"carom/internal/store"
 )
 
 // The times of a hand-over, and of a stop while the service manager holds the sockets. From the last accept of one process to
@@ -92,10 +91,10 @@ func certificates(cfg config.Config, sockets *listen.Sockets, log *slog.Logger) 
 }
 
 // open opens the data folder. While this process takes over, it waits until the one before has let go of it.
-func (u *upgrade) open(ctx context.Context, open func() (*store.Store, error)) (*store.Store, error) {
+func (u *upgrade) open(ctx context.Context, open func() (opened, error)) (opened, error) {
 	if u.before != nil {
 		if err := u.before.Await(ctx); err != nil {
-			return nil, err
+			return opened{}, err
 		}
 		u.wait = true
 	}
@@ -109,7 +108,7 @@ func (u *upgrade) open(ctx context.Context, open func() (*store.Store, error)) (
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return opened{}, context.Cause(ctx)
 		case <-again.C:
 		}
 	}

@@ -11,8 +11,9 @@ import (
 
 // Counters of days go, in slices, and the ones that count for ever stay.
 func TestTidyDropsCountersInSlices(t *testing.T) {
-	c := newClock()
-	s, _ := open(t, t.TempDir(), Options{Clock: c.now, Decide: reward.Decide, Retention: 400 * day})
+	c, dir := newClock(), t.TempDir()
+	opts := Options{Clock: c.now, Decide: reward.Decide, Retention: 400 * day}
+	s, stop := open(t, dir, opts)
 	for range 2 {
 		sub := earning(c.now().String())
 		at := c.now()
@@ -23,6 +24,8 @@ func TestTidyDropsCountersInSlices(t *testing.T) {
 		accept(t, s, sub)
 		c.advance(41 * day)
 	}
+	stop() // by which all counters are in their table
+	s, _ = open(t, dir, opts)
 	prune(t, s)
 	var days, all int
 	if err := s.r.QueryRow(`SELECT count(*) FILTER (WHERE day > 0), count(*) FROM counters`).Scan(&days, &all); err != nil {

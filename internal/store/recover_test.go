@@ -158,7 +158,7 @@ type fate struct {
 // recorded, is due, or was interrupted: the low-water mark never passes one that lives in memory only.
 func TestCrashAtAnyPoint(t *testing.T) {
 	seeds := 8
-	if testing.Short() {
+	if testing.Short() || race {
 		seeds = 3
 	}
 	for seed := range seeds {

@@ -111,7 +111,7 @@ type Store struct {
 
 	queue  queue
 	claims claims
-	stats  Stats
+	stats  tables.Stats
 
 	// The committer alone uses these.
 	open        *openBucket
@@ -145,18 +145,6 @@ type Store struct {
 	closeErr error // of closing; set once
 }
 
-// Stats are counters of the store since it was opened.
-type Stats struct {
-	Commits     atomic.Int64
-	Syncs       atomic.Int64 // commits and checkpoints that waited for the disk
-	Failed      atomic.Int64 // commits that failed and were rolled back
-	Events      atomic.Int64
-	Duplicates  atomic.Int64
-	Attempts    atomic.Int64
-	Queued      atomic.Int64 // gauge: submissions waiting
-	Checkpoints atomic.Int64
-}
-
 // Trouble says since when nothing can be stored; the zero value when all is well.
 func (s *Store) Trouble() carom.Trouble {
 	if t := s.trouble.Load(); t != nil {
@@ -166,7 +154,7 @@ func (s *Store) Trouble() carom.Trouble {
 }
 
 // Stats returns the store's counters; they go on counting.
-func (s *Store) Stats() *Stats { return &s.stats }
+func (s *Store) Stats() *tables.Stats { return &s.stats }
 
 // Recovered is what opening a data folder found.
 type Recovered struct {
@@ -183,6 +171,9 @@ func (s *Store) Recovered() Recovered { return s.recovered }
 
 // Incarnation returns the number of this data folder's life.
 func (s *Store) Incarnation() carom.Incarnation { return s.inc }
+
+// Now is the time that everything is stored by.
+func (s *Store) Now() time.Time { return s.opts.Clock() }
 
 // Dir returns the data folder.
 func (s *Store) Dir() string { return s.dir }

@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,6 +70,13 @@ func (w *waiting) leave(id carom.ViewID, news chan carom.ViewOutcome) {
 		w.byView[id] = all
 	}
 	w.total.Add(-1)
+}
+
+// views are those that somebody waits for.
+func (w *waiting) views() []carom.ViewID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.byView))
 }
 
 // tell gives an outcome to all who wait for the view.

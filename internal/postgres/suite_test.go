@@ -1,0 +1,157 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+
+	"carom/internal/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, o storetest.Options) storetest.Place {
+		p := &place{url: database(t), options: o}
+		t.Cleanup(func() { p.end(t, nil) })
+		return p
+	})
+}
+
+// place is a database in which one node at a time works.
+type place struct {
+	url     string
+	options storetest.Options
+
+	store *Store // nil: none is open
+	stop  context.CancelCauseFunc
+	done  chan error
+}
+
+// Open implements storetest.Place. A node that has crashed is silent, and its lease has run out.
+func (p *place) Open(t testing.TB) storetest.Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{
+		URL: p.url, BucketEvents: p.options.BucketEvents, Retention: p.options.Retention, CountRetention: p.options.CountRetention,
+		UnverifiedRetention: p.options.UnverifiedRetention, MaxQueue: p.options.MaxQueue, Clock: p.options.Clock, Decide: p.options.Decide,
+	})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	if err := s.reap(t.Context()); err != nil {
+		t.Fatalf("take over what was left: %v", err)
+	}
+	ctx, stop := context.WithCancelCause(context.Background())
+	p.store, p.stop, p.done = s, stop, make(chan error, 1)
+	go func() { p.done <- s.Run(ctx) }()
+	return s
+}
+
+// end ends the store, if one is open.
+func (p *place) end(t testing.TB, cause error) {
+	t.Helper()
+	if p.store == nil {
+		return
+	}
+	p.stop(cause)
+	if err := <-p.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := p.store.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	p.store = nil
+}
+
+// Stop implements storetest.Place.
+func (p *place) Stop(t testing.TB) {
+	t.Helper()
+	p.end(t, nil)
+}
+
+// Crash implements storetest.Place.
+func (p *place) Crash(t testing.TB) {
+	t.Helper()
+	p.end(t, errKilled)
+	run(t, p.url, `UPDATE nodes SET seen_at = 0 WHERE ended_at = 0`)
+}
+
+// Settle implements storetest.Place.
+func (p *place) Settle(t testing.TB) {
+	t.Helper()
+	for waiting := true; waiting; {
+		op := &acceptOp{done: make(chan struct{}, 1)} // of nothing: answered with the commit that it comes to
+		if err := p.store.queue.putAccept(op); err != nil {
+			t.Fatal(err)
+		}
+		<-op.done
+		p.store.queue.mu.Lock()
+		waiting = len(p.store.queue.results) > 0 || p.store.returned.waiting()
+		p.store.queue.mu.Unlock()
+	}
+}
+
+// Invariants implements storetest.Place.
+func (p *place) Invariants(t testing.TB) {
+	t.Helper()
+	for what, query := range map[string]string{
+		"keys of no event":             `SELECT k.sum::text FROM keys k LEFT JOIN events e USING (place) LEFT JOIN buckets b ON b.bucket = k.place >> 40 WHERE e.place IS NULL AND b.dropped = 0`,
+		"events without a key":         `SELECT e.place::text FROM events e WHERE NOT EXISTS (SELECT 1 FROM keys k WHERE k.place = e.place) AND NOT EXISTS (SELECT 1 FROM keys k2 JOIN events o USING (place) WHERE o.ymid = e.ymid AND o.place > e.place) AND e.held <> 'frozen'`,
+		"outcomes of no event":         `SELECT o.place::text FROM outcomes o LEFT JOIN events e USING (place) WHERE e.place IS NULL`,
+		"waiting deliveries of none":   `SELECT d.place::text FROM due d LEFT JOIN events e USING (place) LEFT JOIN buckets b ON b.bucket = d.place >> 40 WHERE e.place IS NULL AND b.dropped = 0`,
+		"claims of no reward":          `SELECT c.sum::text FROM claims c LEFT JOIN rewards r ON r.no = c.reward WHERE c.reward <> 0 AND r.no IS NULL`,
+		"claims that hold nothing":     `SELECT sum::text FROM claims WHERE reward = 0 AND beside = '' AND reversed = 0`,
+		"joins that hold nothing":      `SELECT sum::text FROM joins WHERE views = ''`,
+		"deliveries in nobody's hands": `SELECT d.place::text FROM due d JOIN nodes n ON n.no = d.node WHERE d.node <> 0 AND n.taken_at > 0`,
+	} {
+		if found := look(t, p.url, query); len(found) > 0 {
+			t.Errorf("%s: %v", what, found)
+		}
+	}
+}
+
+// Find implements storetest.Place.
+func (p *place) Find(t testing.TB, text string) []string {
+	t.Helper()
+	db := p.store.r
+	rows, err := db.Query(`SELECT c.table_name, c.column_name, c.data_type FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+		WHERE c.table_schema = current_schema() AND c.data_type IN ('text', 'bytea') AND t.table_type = 'BASE TABLE'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var found []string
+	for rows.Next() {
+		var table, column, kind string
+		if err := rows.Scan(&table, &column, &kind); err != nil {
+			t.Fatal(err)
+		}
+		where := fmt.Sprintf(`position($1 IN %q)`, column)
+		if kind == "bytea" {
+			where = fmt.Sprintf(`position(convert_to($1, 'UTF8') IN %q)`, column)
+		}
+		found = append(found, values(t, db, fmt.Sprintf(`SELECT %q FROM %q WHERE %s > 0`, column, table, where), text, table+"."+column)...)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func values(t testing.TB, db *sql.DB, query, text, where string) []string {
+	t.Helper()
+	rows, err := db.Query(query, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var found []string
+	for rows.Next() {
+		var value []byte
+		if err := rows.Scan(&value); err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, where+": "+strings.ToValidUTF8(string(value), "?"))
+	}
+	return found
+}

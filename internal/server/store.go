@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"carom"
+	"carom/internal/api"
+	"carom/internal/backup"
+	"carom/internal/config"
+	"carom/internal/confirm"
+	"carom/internal/deliver"
+	"carom/internal/ingest"
+	"carom/internal/postgres"
+	"carom/internal/reward"
+	"carom/internal/store"
+	"carom/internal/tables"
+	"carom/internal/view"
+)
+
+// Store is what the parts keep things in: a data folder, or a database that several nodes share.
+type Store interface {
+	ingest.Store
+	ingest.Views
+	ingest.Holds
+	ingest.Comparisons
+	deliver.Store
+	view.Store
+	confirm.Store
+	api.History
+	books
+
+	Objects(ctx context.Context) (carom.Objects, error)
+	SetObjects(ctx context.Context, o carom.Objects) (carom.Objects, error)
+	ShadowReport(ctx context.Context, app, source string, since time.Time) (carom.ShadowReport, error)
+	UnverifiedSample(ctx context.Context, app, source string, limit int) ([]*carom.Unverified, error)
+	Resend(ctx context.Context, id carom.DeliveryID) (endpoint int, err error)
+
+	Stats() *tables.Stats
+	Now() time.Time
+	Run(ctx context.Context) error
+	Close() error
+}
+
+// books is what the API reads and changes, but for what apiStore has to put into its words.
+type books interface {
+	api.Books
+	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
+	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
+	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
+	Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error)
+	DeliveryCounts(ctx context.Context, f carom.CountFilter) ([]carom.DeliveryCount, error)
+	Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error)
+	Keys(ctx context.Context) ([]carom.APIKey, error)
+	CreateKey(ctx context.Context, key carom.APIKey) error
+	DeleteKey(ctx context.Context, id string) error
+	Trouble() carom.Trouble
+	Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Reward, error)
+	Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error)
+	Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.LedgerLine, error)
+	Balances(ctx context.Context, app, user string) ([]carom.Balance, error)
+	CheckLedger(ctx context.Context) (carom.LedgerReport, error)
+	Person(ctx context.Context, app, user string) (*carom.Person, error)
+	Erase(ctx context.Context, app, user string) (carom.Erased, error)
+}
+
+// opened is the store that the settings ask for: exactly one of folder and shared is set.
+type opened struct {
+	Store
+	folder *store.Store    // a data folder, of this process alone
+	shared *postgres.Store // a database, which other nodes may share
+}
+
+func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version string) (opened, error) {
+	log = log.With("component", "store")
+	if cfg.Database != "" {
+		st, err := postgres.Open(ctx, postgres.Options{
+			URL: cfg.Database, Name: cfg.NodeName, Version: version, Deployment: deployment(cfg), BucketEvents: cfg.BucketEvents, Retention: cfg.Retention,
+			UnverifiedRetention: cfg.UnverifiedRetention, MaxQueue: cfg.MaxQueue, Decide: reward.Decide, Log: log,
+		})
+		if err != nil {
+			return opened{}, err
+		}
+		return opened{Store: st, shared: st}, nil
+	}
+	st, err := store.Open(cfg.Data, store.Options{
+		BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,
+		MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Log: log,
+	})
+	if err != nil {
+		return opened{}, err
+	}
+	logRecovered(log, st)
+	return opened{Store: st, folder: st}, nil
+}
+
+// deployment names what the database belongs to.
+func deployment(cfg config.Config) string {
+	if u, err := url.Parse(cfg.BaseURL); cfg.Deployment == "" && err == nil {
+		return u.Host
+	}
+	return cfg.Deployment
+}
+
+// backup writes the data folder to w.
+func (o opened) backup(ctx context.Context, version string, w io.Writer) error {
+	if o.folder == nil {
+		return fmt.Errorf("backup: what is kept in PostgreSQL is backed up by PostgreSQL's own means: %w", carom.ErrInvalid)
+	}
+	_, err := backup.Write(ctx, o.folder, version, w)
+	return err
+}
+
+// peers are the other nodes that make attempts to the same endpoints; nil when there can be none.
+func (o opened) peers() deliver.Peers {
+	if o.shared == nil {
+		return nil
+	}
+	return o.shared
+}
+
+// onDuty runs f, which is enough to be done by one node, unless another does it.
+func (o opened) onDuty(ctx context.Context, name string, f func() error) error {
+	if o.shared != nil {
+		if mine, err := o.shared.OnDuty(ctx, name); err != nil || !mine {
+			return err
+		}
+	}
+	return f()
+}
+
+// holds are the rewards whose holds end, on the node that credits them for all.
+type holds struct{ opened }
+
+// HeldDue implements ingest.Holds.
+func (h holds) HeldDue(ctx context.Context, now time.Time, limit int) (due []*carom.Reward, err error) {
+	err = h.onDuty(ctx, "holds", func() error {
+		due, err = h.Store.HeldDue(ctx, now, limit)
+		return err
+	})
+	return due, err
+}
