@@ -5,6 +5,9 @@
 // another; what waits for a network (DNS, connect, body) holds nothing that others need. A first attempt leaves from memory
 // the moment its event is committed; what a lane cannot take at once waits in the store's due table, and so does what failed.
 //
+// Where several nodes share a store, their engines act as one: see [Peers]. Each endpoint's concurrency is split between the nodes, its
+// rate is that of all together, and a node makes no attempt for what it is not sure to have.
+//
 // The package promises that every delivery it is given is attempted until it is delivered, dead with a reason, or expired,
 // and that a delivery's id stays the same over all of it. At least once, not exactly: see docs/decisions/0001-engine.md.
 package deliver

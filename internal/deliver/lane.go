@@ -32,7 +32,7 @@ type lane struct {
 	mu       sync.Mutex      // guards all below; nothing is waited for under it
 	ep       *route.Endpoint // the last one known; nil when its endpoint was deleted before this engine began
 	limiter  *rate.Limiter   // nil: no limit, or one that is shared with other nodes
-	turns    turns           // of a limit that is shared
+	pace     pace            // of a limit that is shared
 	breaker  breaker
 	memo     memo
 	removed  bool // its endpoint is deleted, or not known yet
@@ -75,7 +75,7 @@ func (l *lane) configure(ep *route.Endpoint) {
 		l.limiter = rate.NewLimiter(rate.Limit(ep.Rate), max(1, int(ep.Rate/20)))
 	}
 	if old != nil && old.Rate != ep.Rate {
-		l.turns.at = nil
+		l.pace.at = nil
 	}
 	if old != nil && old.Deadline != ep.Deadline {
 		l.table.expiryAt = time.Time{}
@@ -241,7 +241,7 @@ func (l *lane) tend() {
 		l.e.queued.Add(-1)
 		l.sendAway(l.queue.pop())
 	}
-	l.table.resting, l.turns.resting = false, false
+	l.table.resting, l.pace.resting = false, false
 	if at := l.table.lookAt.at; !at.IsZero() && now.Sub(at) >= tendEvery {
 		l.noteChange() // the clock was set forward: the alarm rings too late
 	}
@@ -317,7 +317,7 @@ func (l *lane) next(now time.Time) (t turn, ok bool) {
 		l.limiter.AllowN(now, 1)
 	}
 	if paced {
-		l.turns.at = l.turns.at[1:]
+		l.pace.at = l.pace.at[1:]
 	}
 	l.inFlight++
 	if probe {

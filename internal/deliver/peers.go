@@ -83,10 +83,11 @@ const (
 	turnLapse  = 50 * time.Millisecond  // one that was not used for so long is let go of
 )
 
-// turns are the moments at which a lane may begin attempts, reserved from the rate that all nodes share. The lane's mu guards them.
+// pace is what a lane has reserved of the rate that all nodes share: turns, moments at which it may begin an attempt. The lane's mu
+// guards it.
 //
-// Each is used at its time or up to turnLapse later, so that in any second there are at most rate × 1.05 attempts, and one.
-type turns struct {
+// A turn is used at its time or up to turnLapse later, so that in any second there are at most rate × 1.05 attempts, and one.
+type pace struct {
 	at      []time.Time // in order
 	block   int         // how many were last reserved
 	asking  bool        // more are being reserved
@@ -94,10 +95,10 @@ type turns struct {
 	failing bool        // it failed the last time: this has been logged
 }
 
-// mayTakeTurn says whether the first of l.turns.at may be used now. If not, the lane is woken when it may. The caller holds mu, has
+// mayTakeTurn says whether the first of l.pace.at may be used now. If not, the lane is woken when it may. The caller holds mu, has
 // seen the engine running, and something waits for an attempt.
 func (l *lane) mayTakeTurn(now time.Time) bool {
-	t := &l.turns
+	t := &l.pace
 	for len(t.at) > 0 && now.Sub(t.at[0]) > turnLapse {
 		t.at = t.at[1:]
 	}
@@ -117,7 +118,7 @@ func (l *lane) mayTakeTurn(now time.Time) bool {
 // reserveTurns begins to reserve turns, no more than there is to send: what one node reserves and does not use, no other can. The
 // caller holds mu and has seen the engine running.
 func (l *lane) reserveTurns() {
-	t, rate := &l.turns, l.ep.Rate
+	t, rate := &l.pace, l.ep.Rate
 	n := min(max(1, int(rate*turnsAhead.Seconds())), l.queue.len()+l.ready.len()-len(t.at))
 	if n <= 0 || t.asking || t.resting {
 		return

@@ -17,12 +17,13 @@ import (
 func TestStress(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { stress(t, seed) })
+			synctest.Test(t, func(t *testing.T) { stress(t, seed, nil, func() {}) })
 		})
 	}
 }
 
-func stress(t *testing.T, seed uint64) {
+// stress calls also between any two steps.
+func stress(t *testing.T, seed uint64, peers *fakePeers, also func()) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	const lanes = 8
 	var ill [lanes + 1]atomic.Bool
@@ -68,12 +69,16 @@ func stress(t *testing.T, seed uint64) {
 	}
 	o := options{store: store, lag: 7 * time.Millisecond, slow: 3 * time.Millisecond,
 		Options: Options{MaxInFlight: 60, MaxQueued: 400, Random: rand.Float64}}
+	if peers != nil {
+		o.Peers = peers
+	}
 	r := newRig(t, script, o, endpoints...)
 	var all []int
 	for no := 1; no <= lanes; no++ {
 		all = append(all, no)
 	}
 	for range 600 {
+		also()
 		for range rnd.IntN(8) {
 			ids = append(ids, r.event(all[rnd.IntN(len(all)):]...)...)
 		}
@@ -101,6 +106,10 @@ func stress(t *testing.T, seed uint64) {
 		endpoints[i] = endpoint(t, endpoints[i].No, func(e *carom.Endpoint) { e.Deadline = time.Hour })
 	}
 	r.e.SetEndpoints(endpoints)
+	if peers != nil {
+		peers.set(1, 0)
+		peers.holdAs(nil)
+	}
 	r.pass(70 * time.Minute)
 	ended := map[carom.DeliveryState]int{}
 	for _, id := range ids {

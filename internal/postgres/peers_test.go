@@ -130,6 +130,7 @@ func (n *node) hasShare(nodes, rank int) func() bool {
 }
 
 func TestShares(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	a := join(t, url, "a", time.Minute)
 	if nodes, rank := a.Share(); nodes != 1 || rank != 0 {
@@ -149,6 +150,7 @@ func TestShares(t *testing.T) {
 }
 
 func TestDeadNodesShareIsTakenOver(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	join(t, url, "a", 3*time.Second) // never shows a sign of life
 	b := join(t, url, "b", 3*time.Second).start(t)
@@ -156,6 +158,7 @@ func TestDeadNodesShareIsTakenOver(t *testing.T) {
 }
 
 func TestHolds(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
 	direct, waits := event(a.Store, "direct", carom.Target{Endpoint: 1, Direct: true}), event(a.Store, "waits", carom.Target{Endpoint: 2})
@@ -190,6 +193,7 @@ func TestHolds(t *testing.T) {
 
 // A node whose process was halted for longer than its lease lasts must not act for what it held, nor when it has the same delivery anew.
 func TestHaltedNodeHoldsNothing(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	db := connect(t, url)
 	b := join(t, url, "b", 3*time.Second).start(t)
@@ -242,6 +246,7 @@ func TestHaltedNodeHoldsNothing(t *testing.T) {
 }
 
 func TestLostMemoryDoesNotBegin(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	db := connect(t, url)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute)
@@ -267,6 +272,7 @@ func TestLostMemoryDoesNotBegin(t *testing.T) {
 
 // A claim that runs while its node is taken over must leave nothing in the hands of a node that is no more.
 func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	db := connect(t, url)
 	b := join(t, url, "b", time.Minute).start(t)
@@ -290,7 +296,7 @@ func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
 		claimed <- len(list)
 	}()
 	eventually(t, "the claim waits", func() bool {
-		return numberOf(t, db, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH lease AS%'`) > 0
+		return numberOf(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'WITH lease AS%'`) > 0
 	})
 	if _, err := tx.ExecContext(t.Context(), `UPDATE nodes SET ended_at = 1, taken_at = 1 WHERE no = $1`, no); err != nil {
 		t.Fatalf("end the lease: %v", err)
@@ -307,6 +313,7 @@ func TestClaimWhileTheNodeIsTakenOver(t *testing.T) {
 }
 
 func TestNodesClaimDifferentDeliveries(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
 	var subs []*carom.Submission
@@ -357,21 +364,40 @@ func TestNodesClaimDifferentDeliveries(t *testing.T) {
 	}
 }
 
-// What a commit that fails was to let go of is let go of by a later one.
+// What a commit that fails was to let go of is let go of by a later one, whether the database refused it or the connection broke.
 func TestReleaseOutlivesAFailedCommit(t *testing.T) {
-	url := database(t)
-	db := connect(t, url)
-	a := join(t, url, "a", time.Minute)
-	pid := a.link.conn.PID()
-	a.start(t)
-	a.accept(t, event(a.Store, "waits", carom.Target{Endpoint: 1}))
-	d := a.claim(t, carom.Claim{Endpoint: 1, Limit: 1, InOrder: true})[0]
-	execute(t, db, `SELECT pg_terminate_backend($1)`, int(pid))
-	a.Release(d)
-	eventually(t, "nobody has it", func() bool { return numberOf(t, db, `SELECT count(*) FROM due WHERE node = 0`) == 1 })
+	t.Parallel()
+	for _, how := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			url := database(t)
+			db := connect(t, url)
+			a := join(t, url, "a", time.Minute).start(t)
+			a.accept(t, event(a.Store, "waits", carom.Target{Endpoint: 1}))
+			d := a.claim(t, carom.Claim{Endpoint: 1, Limit: 1, InOrder: true})[0]
+			tx, err := db.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatalf("begin: %v", err)
+			}
+			defer func() { _ = tx.Rollback() }() // ended below
+			if _, err := tx.ExecContext(t.Context(), `SELECT 1 FROM due FOR UPDATE`); err != nil {
+				t.Fatalf("lock the row: %v", err)
+			}
+			a.Release(d)
+			eventually(t, "the commit that lets go of it fails", func() bool {
+				return numberOf(t, db, `SELECT count(`+how+`(pid)) FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'UPDATE due%'`) > 0
+			})
+			if err := tx.Rollback(); err != nil {
+				t.Fatalf("unlock the row: %v", err)
+			}
+			eventually(t, "nobody has it", func() bool { return numberOf(t, db, `SELECT count(*) FROM due WHERE node = 0`) == 1 })
+		})
+	}
 }
 
 func TestPace(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	nodes := []*node{join(t, url, "a", time.Minute), join(t, url, "b", time.Minute), join(t, url, "c", time.Minute)}
 	began := time.Now()

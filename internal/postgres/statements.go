@@ -120,7 +120,7 @@ const keyExpired = `k.at + (excluded.until - excluded.at) <= excluded.at`
 
 // statements are all that a link keeps prepared.
 func statements() []*statement {
-	return []*statement{begin, commit, rollback, fence, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, putDue, deleteDue,
+	return []*statement{begin, commit, rollback, fence, provenCommits, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, putDue, deleteDue,
 		addCounts, addQuarterCounts, addDeliveryCounts, returnDue, lockJoins, lockClaims, lockCounters, lockLasts,
 		rewardByNumber, rewardsBySum, putJoins, putClaims, dropJoins, dropClaims, insertRewards, changeRewards, insertLines, putCounters, putLasts, addBalances}
 }

@@ -80,7 +80,7 @@ func pendingIsHandedOutWhenDue(t *testing.T, open Opener) {
 		t.Errorf("event = %+v, want that of a", got[0].Event)
 	}
 	claimed := *got[0]
-	claimed.Event, claimed.Claimed = nil, 0
+	claimed.Event, claimed.Claimed = nil, 0 // the second is a note of the store's own
 	if diff := cmp.Diff(want, claimed); diff != "" {
 		t.Errorf("claimed (-want +got):\n%s", diff)
 	}
