@@ -29,6 +29,8 @@ type Store interface {
 	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
 	// Refused returns verified but unusable postbacks, newest first.
 	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
+	// RefusedByID returns one of them, or carom.ErrNotFound.
+	RefusedByID(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error)
 	// Unverified returns the kept sample of postbacks that proved nothing, newest first.
 	Unverified(ctx context.Context, app, source string, limit int) ([]*carom.Unverified, error)
 	Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error)

@@ -119,6 +119,15 @@ func (s *fakeStore) Refused(_ context.Context, f carom.RefusedFilter) ([]*carom.
 	return s.refused, s.err
 }
 
+func (s *fakeStore) RefusedByID(_ context.Context, id carom.ReceivedID) (*carom.Refused, error) {
+	for _, r := range s.refused {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return nil, carom.ErrNotFound
+}
+
 func (s *fakeStore) Unverified(_ context.Context, app, source string, _ int) ([]*carom.Unverified, error) {
 	return s.unverified, s.err
 }

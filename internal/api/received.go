@@ -98,17 +98,15 @@ func (s *service) getRefused(ctx context.Context, in *refusedIn) (*refusedOut, e
 
 // refusal finds a refused postback that the caller may see.
 func (s *service) refusal(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error) {
-	inc, ref, err := id.Place()
-	if err != nil {
+	if _, _, err := id.Place(); err != nil {
 		return nil, carom.Invalid("received_id", "%q is not the id of a refused postback: one begins with rcv_ and has 25 characters", string(id))
 	}
-	ref.Seq++ // the newest before the next one is itself
-	list, err := s.Store.Refused(ctx, carom.RefusedFilter{Before: carom.NewReceivedID(inc, ref), Limit: 1})
+	r, err := s.Store.RefusedByID(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("get refused postback %s: %w", id, err)
+		return nil, err
 	}
-	if len(list) == 0 || list[0].ID != id || !callerOf(ctx).sees(list[0].App) {
+	if !callerOf(ctx).sees(r.App) {
 		return nil, fmt.Errorf("refused postback %s: %w", id, carom.ErrNotFound)
 	}
-	return list[0], nil
+	return r, nil
 }

@@ -34,6 +34,7 @@ type Options struct {
 	File    bool   // Objects is followed as a file instead, see [Server.WriteObjects]
 	Data    string // the data folder, to be used again; empty: a new one
 	Private bool   // with a private address
+	Folder  bool   // about the data folder itself: on SQLite whatever [OnPostgreSQL] says
 	Config  func(*config.Config)
 }
 
@@ -45,6 +46,7 @@ type Server struct {
 	Made    []string // URLs of sources whose secret was made when Objects were applied
 
 	opts   Options
+	url    string // of the database; empty: SQLite in the data folder
 	file   string // the objects file, when it is followed
 	log    *logBook
 	cancel context.CancelFunc
@@ -58,6 +60,9 @@ func Start(t testing.TB, o Options) *Server {
 	s := &Server{opts: o, Data: o.Data, log: &logBook{}}
 	if s.Data == "" {
 		s.Data = Folder(t)
+	}
+	if OnPostgreSQL() && !o.Folder {
+		s.url = DatabaseOf(t, s.Data)
 	}
 	if o.File {
 		s.file = filepath.Join(Folder(t), "carom.yaml")
@@ -114,7 +119,7 @@ func (s *Server) run() error {
 	if err != nil {
 		return err
 	}
-	cfg.Objects = s.file
+	cfg.Objects, cfg.Database = s.file, s.url
 	if s.opts.Private {
 		cfg.PrivateListen = "127.0.0.1:0"
 	}

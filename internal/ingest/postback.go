@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -100,7 +101,8 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request, at arrival) {
 		return
 	}
 	sub := carom.Submission{Event: verdict.Event, Key: verdict.Key}
-	if sub.Err = d.earn(r.Context(), at.c, src, &sub, rc.At); sub.Err != nil {
+	// A network that has sent its postback may hang up: it counts all the same.
+	if sub.Err = d.earn(context.WithoutCancel(r.Context()), at.c, src, &sub, rc.At); sub.Err != nil {
 		t.later()
 		d.opts.Log.Warn("postback not accepted", "source_id", src.ID(), "error", sub.Err)
 		d.counts[network.TryLater].Inc()

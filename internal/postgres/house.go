@@ -30,7 +30,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 		}
 		err := s.reap(ctx)
 		if err == nil {
-			err = s.LoadKeys(ctx) // what another node has created or revoked
+			err = s.follow(ctx)
 		}
 		if err == nil && time.Since(tidied) >= tidyEvery {
 			if err = s.makeAhead(ctx); err == nil {
@@ -43,6 +43,14 @@ func (s *Store) keepHouse(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// follow takes up what other nodes have done: API keys that they created or revoked, apps that began to open views.
+func (s *Store) follow(ctx context.Context) error {
+	if err := s.LoadKeys(ctx); err != nil {
+		return err
+	}
+	return s.transact(ctx, func(tx *tx) error { return s.LoadOwnYMIDs(tx) })
 }
 
 // makeAhead makes the partitions of the next buckets.

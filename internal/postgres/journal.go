@@ -39,6 +39,23 @@ func (s *Store) Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Re
 	return out, nil
 }
 
+// RefusedByID returns a refused postback. It returns carom.ErrNotFound when it is not there, carom.ErrInvalid when id is not the id
+// of one.
+func (s *Store) RefusedByID(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error) {
+	_, ref, err := id.Place()
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.queryRefused(ctx, `place = ?`, placeOf(ref))
+	if err == nil && (len(list) == 0 || list[0].ID != id) {
+		err = carom.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("refused postback %s: %w", id, err)
+	}
+	return list[0], nil
+}
+
 // queryRefused reads the refused postbacks that the end of a query, behind WHERE, selects, in its order.
 func (s *Store) queryRefused(ctx context.Context, selects string, args ...any) ([]*carom.Refused, error) {
 	var out []*carom.Refused

@@ -11,6 +11,7 @@ import (
 // A full disk makes everybody try later. Nothing that was answered 200 is lost, what was under way is recorded later, and
 // when there is room again the server works on by itself.
 func TestAFullDisk(t *testing.T) {
+	caromtest.NeedsFolder(t)
 	disk := caromtest.SmallDisk(t, 16)
 	endpoint := caromtest.NewEndpoint(t)
 	s := caromtest.Start(t, caromtest.Options{Data: disk, Objects: caromtest.Monetag("", endpoint.URL+"/p?ymid={ymid}")})
@@ -79,6 +80,7 @@ func TestAFullDisk(t *testing.T) {
 
 // A server whose disk is full can be stopped, and comes back with what it had acknowledged.
 func TestAStopWithAFullDisk(t *testing.T) {
+	caromtest.NeedsFolder(t)
 	disk := caromtest.SmallDisk(t, 16)
 	endpoint := caromtest.NewEndpoint(t)
 	endpoint.Script("/p", caromtest.Failed)

@@ -50,6 +50,7 @@ func TestAnAddressInUse(t *testing.T) {
 }
 
 func TestADataFolderOfANewerVersion(t *testing.T) {
+	caromtest.NeedsFolder(t)
 	t.Parallel()
 	s := caromtest.Start(t, caromtest.Options{Objects: caromtest.Monetag("")})
 	if err := s.Stop(); err != nil {

@@ -52,6 +52,7 @@ type books interface {
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
 	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
 	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
+	RefusedByID(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error)
 	Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error)
 	DeliveryCounts(ctx context.Context, f carom.CountFilter) ([]carom.DeliveryCount, error)
 	Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error)

@@ -46,6 +46,26 @@ func (s *Store) Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Re
 	return out, nil
 }
 
+// RefusedByID returns a refused postback. It returns carom.ErrNotFound when it is not there, carom.ErrInvalid when id is not the id
+// of one.
+func (s *Store) RefusedByID(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error) {
+	inc, ref, err := id.Place()
+	if err != nil {
+		return nil, err
+	}
+	var list []*carom.Refused
+	if err = errBucketGone; ref.Node == 0 && s.isOurs(inc, ref.Bucket) && s.readable(ref.Bucket) {
+		list, err = s.bucketRefused(ctx, ref.Bucket, carom.RefusedFilter{}, ref.Seq+1, 1) // the newest before the next one is itself
+	}
+	if err == nil && (len(list) == 0 || list[0].ID != id) {
+		err = carom.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("refused postback %s: %w", id, err)
+	}
+	return list[0], nil
+}
+
 func (s *Store) bucketRefused(ctx context.Context, bucket uint32, f carom.RefusedFilter, end uint32, limit int) ([]*carom.Refused, error) {
 	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT seq, at, app, source, network, reason, detail, method, path, query, content_type,
 		headers, body, client FROM refused_%d WHERE seq < ?1 AND (?2 = '' OR app = ?2) AND (?3 = '' OR source = ?3)

@@ -1,0 +1,35 @@
+package caromtest
+
+import (
+	"os"
+	"sync"
+	"testing"
+
+	"carom/internal/pgtest"
+)
+
+// OnPostgreSQL says that servers of tests keep things in PostgreSQL in place of SQLite: when CAROM_TEST_STORE is "postgres". The same
+// tests then run once more.
+func OnPostgreSQL() bool { return os.Getenv("CAROM_TEST_STORE") == "postgres" }
+
+// databases are those of data folders: a test that starts a server again on its folder finds what was there.
+var databases sync.Map
+
+// DatabaseOf is the URL of the database that goes with a data folder.
+func DatabaseOf(t testing.TB, folder string) string {
+	t.Helper()
+	if url, known := databases.Load(folder); known {
+		return url.(string)
+	}
+	url := pgtest.Server(t).Database(t)
+	databases.Store(folder, url)
+	return url
+}
+
+// NeedsFolder skips a test that is about data folders when servers use none.
+func NeedsFolder(t testing.TB) {
+	t.Helper()
+	if OnPostgreSQL() {
+		t.Skip("this is about data folders, and servers keep things in PostgreSQL here (CAROM_TEST_STORE)")
+	}
+}
