@@ -34,7 +34,9 @@ type Options struct {
 	File    bool   // Objects is followed as a file instead, see [Server.WriteObjects]
 	Data    string // the data folder, to be used again; empty: a new one
 	Private bool   // with a private address
-	Folder  bool   // about the data folder itself: on SQLite whatever [OnPostgreSQL] says
+	// Database is the URL of a PostgreSQL database, which several servers may share. Empty: SQLite in the data folder, or what
+	// [OnPostgreSQL] says.
+	Database string
 	Config  func(*config.Config)
 }
 
@@ -61,7 +63,7 @@ func Start(t testing.TB, o Options) *Server {
 	if s.Data == "" {
 		s.Data = Folder(t)
 	}
-	if OnPostgreSQL() && !o.Folder {
+	if s.url = o.Database; s.url == "" && OnPostgreSQL() {
 		s.url = DatabaseOf(t, s.Data)
 	}
 	if o.File {
