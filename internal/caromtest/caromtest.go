@@ -37,7 +37,7 @@ type Options struct {
 	// Database is the URL of a PostgreSQL database, which several servers may share. Empty: SQLite in the data folder, or what
 	// [OnPostgreSQL] says.
 	Database string
-	Config  func(*config.Config)
+	Config   func(*config.Config)
 }
 
 // Server is a running server. Its fields are set by [Start] and [Server.Restart].

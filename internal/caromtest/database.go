@@ -1,16 +1,24 @@
 package caromtest
 
 import (
+	"context"
 	"os"
 	"sync"
 	"testing"
 
 	"carom/internal/pgtest"
+	"carom/internal/postgres"
 )
 
 // OnPostgreSQL says that servers of tests keep things in PostgreSQL in place of SQLite: when CAROM_TEST_STORE is "postgres". The same
 // tests then run once more.
 func OnPostgreSQL() bool { return os.Getenv("CAROM_TEST_STORE") == "postgres" }
+
+// Database makes a database of the test's own, with carom's tables, and returns its URL.
+func Database(t testing.TB) string {
+	t.Helper()
+	return pgtest.Server(t).DatabaseWith(t, func(url string) error { return postgres.Migrate(context.Background(), url) })
+}
 
 // databases are those of data folders: a test that starts a server again on its folder finds what was there.
 var databases sync.Map
@@ -21,7 +29,7 @@ func DatabaseOf(t testing.TB, folder string) string {
 	if url, known := databases.Load(folder); known {
 		return url.(string)
 	}
-	url := pgtest.Server(t).Database(t)
+	url := Database(t)
 	databases.Store(folder, url)
 	return url
 }

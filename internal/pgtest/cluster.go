@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -53,6 +54,9 @@ type Cluster struct {
 	port     int
 	password string // of both roles: random, so that the port is of no use to other users of this machine
 	paused   bool
+
+	prepare  sync.Once // of the database that those of DatabaseWith are copies of
+	prepared error
 }
 
 // Mode says how a server is stopped.

@@ -69,8 +69,28 @@ func missing(t testing.TB, err error) {
 // the database and is no superuser. It may be called by several tests at once.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
+	return c.copyOf(t, "template0")
+}
+
+// DatabaseWith is [Cluster.Database] with what prepare leaves in the database that it is given the URL of. It runs once in the process, and
+// has to have closed its connections when it returns: every database is a copy of that one, which takes a fifth of the time.
+func (c *Cluster) DatabaseWith(t testing.TB, prepare func(url string) error) string {
+	t.Helper()
+	c.prepare.Do(func() {
+		if c.prepared = c.exec("CREATE DATABASE prepared OWNER " + owner + " TEMPLATE template0"); c.prepared == nil {
+			c.prepared = prepare(c.URL("prepared"))
+		}
+	})
+	if c.prepared != nil {
+		t.Fatalf("prepare a database for tests: %v", c.prepared)
+	}
+	return c.copyOf(t, "prepared")
+}
+
+func (c *Cluster) copyOf(t testing.TB, template string) string {
+	t.Helper()
 	name := "test" + strconv.FormatInt(databases.Add(1), 10)
-	if err := c.exec("CREATE DATABASE " + name + " OWNER " + owner + " TEMPLATE template0"); err != nil {
+	if err := c.exec("CREATE DATABASE " + name + " OWNER " + owner + " TEMPLATE " + template); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

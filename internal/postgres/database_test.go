@@ -12,10 +12,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// database makes an empty database, which is gone when the test has ended, and returns its URL.
+// database makes a database of the test's own, with tables, and returns its URL.
 func database(t testing.TB) string {
-	t.Helper()
-	return pgtest.Server(t).Database(t)
+	return pgtest.Server(t).DatabaseWith(t, func(url string) error { return Migrate(context.Background(), url) })
 }
 
 // run runs statements beside all stores.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -69,19 +70,41 @@ func (s *Store) identify(ctx context.Context) error {
 	})
 }
 
+// Migrate makes the tables of a database, or brings them up to date, as a node does when it starts.
+func Migrate(ctx context.Context, url string) (err error) {
+	s, err := reach(ctx, url)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(s.migrate(ctx), s.Close()); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+// reach connects to a database without joining its nodes. The caller closes the store, which does nothing else.
+func reach(ctx context.Context, url string) (_ *Store, err error) {
+	s := &Store{opts: Options{URL: url}.withDefaults()}
+	s.log = s.opts.Log
+	s.queue.init(1)
+	if s.config, err = parseURL(url); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx); err != nil {
+		_ = s.Close() // the first error says more
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return s, nil
+}
+
 // Adopt makes a database that of another deployment, such as a copy of one. It returns carom.ErrConflict while nodes work on it, carom.ErrInvalid
 // for what is no database of carom, and the name that it had.
 func Adopt(ctx context.Context, url, deployment string) (was string, err error) {
-	s := &Store{opts: Options{URL: url}.withDefaults()}
-	s.log = s.opts.Log
-	if s.config, err = parseURL(url); err != nil {
+	s, err := reach(ctx, url)
+	if err != nil {
 		return "", err
 	}
 	defer func() { _ = s.Close() }() // the error of the change says more
-	s.queue.init(1)
-	if err := s.connect(ctx); err != nil {
-		return "", fmt.Errorf("database: %w", err)
-	}
 	err = s.transact(ctx, func(tx *tx) error {
 		have, err := schemaOf(tx)
 		if err != nil {

@@ -6,13 +6,12 @@ import (
 	"testing"
 
 	"carom/internal/caromtest"
-	"carom/internal/pgtest"
 )
 
 // nodes starts n servers on one database.
 func nodes(t *testing.T, n int, objects string) []*caromtest.Server {
 	t.Helper()
-	url := pgtest.Server(t).Database(t)
+	url := caromtest.Database(t)
 	var all []*caromtest.Server
 	for i := range n {
 		o := caromtest.Options{Database: url}
