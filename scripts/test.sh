@@ -22,6 +22,10 @@ trap 'rm -f "$log"' EXIT
 tested=0
 # vet has its own step in `make check`. The limit is for one package; a test that waits for ever ends here.
 go test "${race[@]}" -vet=off -timeout 8m ./... 2>&1 | tee "$log" || tested=1
+# The same server, on the other database. Without the race detector, which has seen all of this on the first.
+if check_postgres; then
+	CAROM_TEST_STORE=postgres go test -vet=off -timeout 8m ./internal/server 2>&1 | tee -a "$log" || tested=1
+fi
 ok=$(grep -c '^ok ' "$log" || true)
 failed=$(grep -c '^FAIL	' "$log" || true)
 tests_took=$((SECONDS - started))

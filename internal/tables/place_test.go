@@ -2,16 +2,13 @@ package tables
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +18,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"carom"
+	"carom/internal/pgtest"
 )
 
 var noon = time.Date(2026, 3, 29, 12, 0, 0, 0, time.UTC)
@@ -188,31 +186,14 @@ func openSQLite(t *testing.T) *place {
 	return &place{db: db, rewrite: func(query string) string { return query }}
 }
 
-// openPostgres makes the same tables in a schema of their own.
+// openPostgres makes the same tables in a database of their own.
 func openPostgres(t *testing.T) *place {
-	at := os.Getenv("CAROM_TEST_POSTGRES")
-	if at == "" {
-		t.Skip("CAROM_TEST_POSTGRES holds no URL of a PostgreSQL: what is read the same way by both was tried on SQLite alone")
-	}
-	u, err := url.Parse(at)
-	if err != nil {
-		t.Fatalf("CAROM_TEST_POSTGRES: %v", err)
-	}
-	name := "plain_" + strings.ToLower(rand.Text())
-	q := u.Query()
-	q.Set("search_path", name)
-	u.RawQuery = q.Encode()
-	db, err := sql.Open("pgx", u.String())
+	db, err := sql.Open("pgx", pgtest.Server(t).Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if _, err := db.ExecContext(context.Background(), `DROP SCHEMA `+name+` CASCADE`); err != nil {
-			t.Error(err)
-		}
-		_ = db.Close()
-	})
-	for _, text := range append([]string{`CREATE SCHEMA ` + name}, schema(t)...) {
+	t.Cleanup(func() { _ = db.Close() })
+	for _, text := range schema(t) {
 		if _, err := db.ExecContext(t.Context(), forPostgres(text)); err != nil {
 			t.Fatal(err)
 		}
