@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test check test-crash test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean
+.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
@@ -29,9 +29,13 @@ test: ## install what the tests need, run every test, fuzz each target for 3 s
 check: ## everything that is judged without running the code: format, vet, linters, tidiness, other systems
 	@scripts/check.sh
 
-test-crash: build ## kill the server 50 times under load; nothing acknowledged may be missing
+test-crash: build ## kill the server 50 times under load, and a node and its database; nothing acknowledged may be missing
 	go run ./bench/crash -kills 50 -rate 2000
+	go run ./bench/crash -postgres -kills 9 -rate 500
 	go run ./bench/powercut
+
+test-chaos: build ## five minutes of faults on three nodes and their database under load; bench/out/chaos.json
+	go run ./bench/chaos
 
 test-hostile: build ## abuse the server in every way beside honest senders, and say what these notice; bench/out/hostile.json
 	go run ./bench/hostile

@@ -13,13 +13,14 @@ import (
 
 // facts are the three accounts, and how the test went.
 type facts struct {
-	sent         sent
-	received     received
-	books        books
-	rate         float64       // asked for
-	up           time.Duration // how long the traffic flowed
-	kills        []time.Time
-	longestStart time.Duration
+	sent          sent
+	received      received
+	books         books
+	rate          float64       // asked for
+	up            time.Duration // how long the traffic flowed
+	kills         []time.Time   // of the server and of its database
+	databaseKills int
+	longestStart  time.Duration
 }
 
 // line is one line of the ledger. One with a rule must hold it.
@@ -98,6 +99,9 @@ func (f *facts) traffic(l *ledger) {
 	}
 	rate := float64(sentEvents) / f.up.Seconds()
 	l.say("kills", "%d", len(f.kills))
+	if f.databaseKills > 0 {
+		l.say("  of the database", "%d", f.databaseKills)
+	}
 	l.say("longest start", "%v", f.longestStart.Round(time.Millisecond))
 	*l = append(*l, line{text: "different events per second while up", value: fmt.Sprintf("%.0f", rate),
 		rule: fmt.Sprintf("at least %.0f", f.rate), holds: rate >= f.rate})
@@ -145,7 +149,7 @@ func (f *facts) events(l *ledger) map[key]bookEvent {
 // deliveries compares what the books say of each delivery with what the endpoint saw.
 func (f *facts) deliveries(l *ledger, stored map[key]bookEvent) {
 	states := map[carom.DeliveryState]int{}
-	accepted := map[uint64]bool{} // places of the events whose delivery was answered 200
+	accepted := map[carom.Ref]bool{} // places of the events whose delivery was answered 200
 	ids := map[key]carom.DeliveryID{}
 	var two, unknown, unowed, phantom, unexplained, twice []string
 	for _, id := range slices.Sorted(maps.Keys(f.received.arrivals)) {
@@ -159,7 +163,7 @@ func (f *facts) deliveries(l *ledger, stored map[key]bookEvent) {
 			unknown = append(unknown, fmt.Sprintf("%q with %v", id, a.key))
 		}
 		if len(a.accepted) > 0 {
-			accepted[ref.Uint64()] = true
+			accepted[ref] = true
 		}
 	}
 	for _, e := range f.books.events {
@@ -181,7 +185,7 @@ func (f *facts) deliveries(l *ledger, stored map[key]bookEvent) {
 				unexplained = append(unexplained, fmt.Sprint(e.key))
 			case s == stateTwice:
 				twice = append(twice, fmt.Sprint(e.key))
-			case s == carom.Delivered && !accepted[e.place.Uint64()]:
+			case s == carom.Delivered && !accepted[e.place]:
 				phantom = append(phantom, fmt.Sprint(e.key))
 			}
 		}

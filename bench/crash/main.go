@@ -4,6 +4,8 @@
 // server without warning at random moments; starts it again on the same data folder. After the last start it waits until
 // everything is delivered, stops the server and compares three accounts: what was acknowledged, what the endpoint received,
 // and what the server stored. It prints the ledger and exits with an error when they disagree.
+//
+// With -postgres the server is one node on a PostgreSQL database of the test's own, and the database is killed, too.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	"carom/bench/proc"
+	"carom/internal/pgtest"
 )
 
 // options are what the command line says.
@@ -33,6 +36,8 @@ type options struct {
 	MaxUp   time.Duration
 	Drain   time.Duration
 	Keep    bool
+
+	Postgres bool
 }
 
 func main() {
@@ -65,9 +70,15 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.DurationVar(&o.MinUp, "min-up", 200*time.Millisecond, "shortest time from ready to kill")
 	f.DurationVar(&o.MaxUp, "max-up", 1500*time.Millisecond, "longest time from ready to kill")
 	f.DurationVar(&o.Drain, "drain", 3*time.Minute, "longest wait for the last delivery")
+	f.BoolVar(&o.Postgres, "postgres", false, "keep everything in a PostgreSQL database, which is killed now and then as well; -max-up is 14s then")
 	f.BoolVar(&o.Keep, "keep", false, "keep the data folder when all is well; after a violation it is always kept")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	upSet := false
+	f.Visit(func(f *flag.Flag) { upSet = upSet || f.Name == "max-up" })
+	if o.Postgres && !upSet {
+		o.MaxUp = nodeUp
 	}
 	if o.Kills < 0 || o.Rate <= 0 || o.Senders < 1 || o.MinUp < 0 || o.MaxUp <= o.MinUp {
 		return o, errors.New("-rate and -senders must be positive, and -max-up longer than -min-up")
@@ -98,6 +109,11 @@ func run(ctx context.Context, o options, w io.Writer, read func(dir string) (boo
 		return err
 	}
 	defer h.close()
+	if o.Postgres {
+		if err := h.useDatabase(); err != nil {
+			return err
+		}
+	}
 	f, err := h.crash(ctx)
 	if err != nil {
 		return fmt.Errorf("with seed %d: %w", o.Seed, err)
@@ -124,6 +140,7 @@ type harness struct {
 	setup    proc.Setup
 	server   *proc.Carom // the newest, perhaps ended
 	read     func(dir string) (books, error)
+	database *pgtest.Cluster // nil: the server keeps everything in its data folder
 }
 
 func newHarness(o options, w io.Writer, read func(string) (books, error)) (*harness, error) {
@@ -148,6 +165,9 @@ func (h *harness) close() {
 		h.server.Kill()
 	}
 	h.receiver.close()
+	if h.database != nil {
+		_ = h.database.Close() // its files are temporary
+	}
 }
 
 // laneConcurrency is how many attempts the endpoint takes at once: what may be in flight at a kill.
@@ -207,10 +227,7 @@ func (h *harness) crash(ctx context.Context) (*facts, error) {
 	if err := h.drain(ctx); err != nil {
 		return nil, err
 	}
-	if err := h.server.Stop(time.Minute); err != nil {
-		return nil, err
-	}
-	if f.books, err = h.read(proc.DataDir(h.Dir)); err != nil {
+	if f.books, err = h.stopAndRead(ctx); err != nil {
 		return nil, fmt.Errorf("read the server's books: %w", err)
 	}
 	f.sent = h.traffic.account()
@@ -218,7 +235,28 @@ func (h *harness) crash(ctx context.Context) (*facts, error) {
 	return f, nil
 }
 
-// round starts the server, loads it for a random time and kills it. Every tenth time it is killed while it starts.
+// stopAndRead stops the server and reads its books. A node checks its ledger itself, as long as it runs.
+func (h *harness) stopAndRead(ctx context.Context) (b books, err error) {
+	if h.database == nil {
+		if err := h.server.Stop(time.Minute); err != nil {
+			return b, err
+		}
+		return h.read(proc.DataDir(h.Dir))
+	}
+	ledger, err := h.server.Ledger(ctx)
+	if err != nil {
+		return b, err
+	}
+	if err := h.server.Stop(time.Minute); err != nil {
+		return b, err
+	}
+	b, err = h.readDatabase(ctx)
+	b.ledger = ledger
+	return b, err
+}
+
+// round starts the server, loads it for a random time and kills it. Every tenth time it is killed while it starts. Where there is
+// a database, that is killed first in two of three rounds, under the running server.
 func (h *harness) round(ctx context.Context, f *facts, i int) error {
 	var err error
 	if i%10 == 9 {
@@ -237,8 +275,15 @@ func (h *harness) round(ctx context.Context, f *facts, i int) error {
 	}
 	f.longestStart = max(f.longestStart, h.server.Ready)
 	h.traffic.run(time.Now())
-	up := h.MinUp + time.Duration(h.rng.Int64N(int64(h.MaxUp-h.MinUp)))
-	if err := pause(ctx, up); err != nil {
+	if h.database != nil && i%3 > 0 {
+		if err := pause(ctx, h.up()); err != nil {
+			return err
+		}
+		if err := h.killDatabase(ctx, f); err != nil {
+			return err
+		}
+	}
+	if err := pause(ctx, h.up()); err != nil {
 		return err
 	}
 	select {
@@ -250,6 +295,11 @@ func (h *harness) round(ctx context.Context, f *facts, i int) error {
 	f.kills = append(f.kills, time.Now())
 	f.up += h.traffic.stop()
 	return nil
+}
+
+// up is a random time from ready to a kill.
+func (h *harness) up() time.Duration {
+	return h.MinUp + time.Duration(h.rng.Int64N(int64(h.MaxUp-h.MinUp)))
 }
 
 // drain waits until the endpoint has accepted every acknowledged event, or the time is over. What is missing then is for the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -118,8 +119,8 @@ func (f *facts) rewards(l *ledger) {
 	}
 	type earned struct{ paid, reversed bool }
 	want := map[viewKey]earned{}
-	for _, e := range slices.SortedFunc(slices.Values(f.books.events), func(x, y bookEvent) int {
-		return int(int64(x.place.Uint64()) - int64(y.place.Uint64()))
+	for _, e := range slices.SortedFunc(slices.Values(f.books.events), func(x, y bookEvent) int { // nodes come one after another here
+		return cmp.Or(cmp.Compare(x.place.Bucket, y.place.Bucket), cmp.Compare(x.place.Node, y.place.Node), cmp.Compare(x.place.Seq, y.place.Seq))
 	}) {
 		w := want[e.view()]
 		switch {

@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,12 +12,15 @@ import (
 	"time"
 )
 
-// answerTimeout is how long a sender waits for an answer before it gives the connection up.
+// answerTimeout is how long a sender waits for an answer before it gives the connection up, unless it says otherwise.
 const answerTimeout = 30 * time.Second
 
 // Conn is one keep-alive connection that sends requests formatted by the caller and reads only what it must of the answers:
 // the status and the length of the body. It is for one goroutine.
 type Conn struct {
+	// Patience is how long to wait for an answer at most; up to a second less may pass. 0: 30 s. Set it before the first request.
+	Patience time.Duration
+
 	c        net.Conn
 	r        *bufio.Reader
 	deadline time.Time
@@ -92,8 +96,9 @@ func (c *Conn) send(now time.Time, request []byte) error {
 		return errClosing
 	}
 	// Moving a deadline costs about as much as the rest of a request, so it is moved once a second.
-	if c.deadline.Sub(now) < answerTimeout-time.Second {
-		c.deadline = now.Add(answerTimeout)
+	patience := cmp.Or(c.Patience, answerTimeout)
+	if c.deadline.Sub(now) < patience-time.Second {
+		c.deadline = now.Add(patience)
 		if err := c.c.SetDeadline(c.deadline); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"carom"
 )
 
 // ReadyTimeout is how long a server may take from its start to the first 200 at /readyz.
@@ -122,11 +125,27 @@ func (c *Carom) local(ctx context.Context, path string) (string, error) {
 	return get(ctx, client, "http://localhost"+path)
 }
 
+// Ledger has the server prove its whole ledger, and returns what it found.
+func (c *Carom) Ledger(ctx context.Context) (carom.LedgerReport, error) {
+	var report carom.LedgerReport
+	text, err := c.local(ctx, "/v1/ledger/check")
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &report)
+	}
+	if err != nil {
+		return report, fmt.Errorf("have the ledger checked: %w", err)
+	}
+	return report, nil
+}
+
 // LocalClient speaks to the server through the socket in the data folder, which needs no key. The host of its URLs does not
 // matter.
-func (c *Carom) LocalClient() *http.Client {
+func (c *Carom) LocalClient() *http.Client { return LocalClient(c.dataDir) }
+
+// LocalClient speaks to whichever server runs on a data folder at the moment of a request, as [Carom.LocalClient] does.
+func LocalClient(dataDir string) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dataDir, "carom.sock"))
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dataDir, "carom.sock"))
 	}}}
 }
 

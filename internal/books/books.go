@@ -99,7 +99,7 @@ func (s *Settler) Settle(sub *carom.Submission, life carom.Incarnation, ref caro
 			if err := s.grant(r); err != nil {
 				return err
 			}
-			made.Reward = &r.Reward
+			made.Reward = asItIs(r)
 		}
 		s.Counts.Reward(sub.Event, &made)
 		sub.Receipt.Decided = append(sub.Receipt.Decided, made)
@@ -110,6 +110,13 @@ func (s *Settler) Settle(sub *carom.Submission, life carom.Incarnation, ref caro
 		}
 	}
 	return s.change(sub, life, ref)
+}
+
+// asItIs copies a reward for a receipt: a later event of the same commit may change the row, and what this one's endpoints are told
+// must not change with it.
+func asItIs(r *tables.RewardRow) *carom.Reward {
+	told := r.Reward
+	return &told
 }
 
 // earnedBy begins the row of a reward that the event at ref earns.
@@ -282,7 +289,7 @@ func (s *Settler) advance(sub *carom.Submission, r *tables.RewardRow, mature boo
 
 // owe notes in the receipt what became of a reward, and adds the endpoints that are to hear of it.
 func (s *Settler) owe(sub *carom.Submission, r *tables.RewardRow) {
-	made := carom.Decided{Rule: r.Rule, State: r.State, Reward: &r.Reward}
+	made := carom.Decided{Rule: r.Rule, State: r.State, Reward: asItIs(r)}
 	sub.Receipt.Decided = append(sub.Receipt.Decided, made)
 	s.Counts.Reward(sub.Event, &made)
 	if sub.RewardTargets == nil || r.State == carom.RewardCanceled {

@@ -609,6 +609,23 @@ func whoIsToldOfRewards(t *testing.T, open Opener) {
 	}
 }
 
+// Each event's endpoints are told what that event has made of a reward, also when another changes it again in the same commit.
+func receiptsKeepTheirState(t *testing.T, open Opener) {
+	s := begin(t, open, Options{})
+	first := paid("a", "u", carom.Impression, noon, pays("watch", 5))
+	reversal := takesBack(first.View.Sum, "1", noon)
+	acceptAll(t, s, first, reversal)
+	for _, x := range []struct {
+		what string
+		sub  *carom.Submission
+		want carom.RewardState
+	}{{"the event that earned it", first, carom.RewardGranted}, {"the one that took it back", reversal, carom.RewardReversed}} {
+		if d := x.sub.Receipt.Decided; len(d) != 1 || d[0].State != x.want || d[0].Reward.State != x.want {
+			t.Errorf("receipt of %s: %+v, want one reward that is %s", x.what, d, x.want)
+		}
+	}
+}
+
 // What a reward goes to is bounded as all that is owed is.
 func rewardsGoToAsManyEndpoints(t *testing.T, open Opener) {
 	s := begin(t, open, Options{})

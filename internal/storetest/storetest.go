@@ -195,6 +195,7 @@ func Run(t *testing.T, open Opener) {
 			{"one in every order of events", oneRewardInEveryOrder},
 			{"what events earn", whatEventsEarn},
 			{"who is told", whoIsToldOfRewards},
+			{"receipts keep their state", receiptsKeepTheirState},
 			{"as many endpoints as events", rewardsGoToAsManyEndpoints},
 			{"a reward tells its story", rewardTellsItsStory},
 			{"found page by page", rewardsPageByPage},
