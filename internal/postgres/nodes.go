@@ -73,14 +73,14 @@ func (s *Store) identify(ctx context.Context) error {
 // for what is no database of carom, and the name that it had.
 func Adopt(ctx context.Context, url, deployment string) (was string, err error) {
 	s := &Store{opts: Options{URL: url}.withDefaults()}
-	s.log = s.opts.Log
+	s.log, s.clock.machine = s.opts.Log, s.opts.machine
 	if s.config, err = parseURL(url); err != nil {
 		return "", err
 	}
 	defer func() { _ = s.Close() }() // the error of the change says more
 	s.queue.init(1)
 	if err := s.connect(ctx); err != nil {
-		return "", fmt.Errorf("database: %w", err)
+		return "", explain(s.config, err)
 	}
 	err = s.transact(ctx, func(tx *tx) error {
 		have, err := schemaOf(tx)
