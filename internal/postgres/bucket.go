@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"carom"
 )
@@ -18,6 +21,7 @@ type bucket struct {
 	refusedSeq uint32 // and its newest refused postback
 
 	openedAt time.Time
+	broken   bool // a partition of it is missing
 
 	oldest uint32 // that is kept
 
@@ -116,7 +120,7 @@ func (s *Store) rotate() error {
 	b := &s.bucket
 	full := int(max(b.seq, b.refusedSeq)) >= s.opts.BucketEvents
 	old := (b.seq > 0 || b.refusedSeq > 0) && s.Now().Sub(b.openedAt) >= s.opts.BucketAge
-	if !full && !old {
+	if !full && !old && !b.broken {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -136,6 +140,36 @@ func (s *Store) rotate() error {
 
 // enter makes a bucket the one that the committer writes to.
 func (s *Store) enter(number uint32, openedAt time.Time) {
-	s.bucket.number, s.bucket.seq, s.bucket.refusedSeq, s.bucket.openedAt = number, 0, 0, openedAt
+	s.bucket.number, s.bucket.seq, s.bucket.refusedSeq, s.bucket.openedAt, s.bucket.broken = number, 0, 0, openedAt, false
 	s.openNumber.Store(number)
+}
+
+// leaveMissing takes up that a commit failed for want of a partition, which somebody has dropped or detached: what comes goes to the
+// next bucket, and attempts of events whose partition is gone are not stored any more.
+func (s *Store) leaveMissing(b *batch, err error) {
+	var pe *pgconn.PgError
+	if !errors.As(err, &pe) || pe.Code != "23514" || pe.ConstraintName != "" { // check_violation, of no constraint: no partition takes the row
+		return
+	}
+	s.log.Error("a partition is missing, which somebody has dropped or detached: what it would hold goes to the next time bucket", "table", pe.TableName, "bucket", s.bucket.number)
+	if pe.TableName != "outcomes" {
+		s.bucket.broken = true
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	there, err := s.numbers(ctx, `SELECT bucket FROM buckets WHERE `+hasOutcomes("bucket"))
+	if err != nil {
+		return // it is tried again with the next commit
+	}
+	for _, op := range b.results {
+		if op.attempt != nil && !slices.Contains(there, int(op.ref.Bucket)) {
+			op.gone = true
+		}
+	}
+}
+
+// hasOutcomes is a condition: the bucket has its partition of outcomes.
+func hasOutcomes(bucket string) string {
+	return `EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = to_regclass('outcomes') AND inhrelid = to_regclass('outcomes_' || ` + bucket + `))`
 }

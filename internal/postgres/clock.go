@@ -8,7 +8,8 @@ import (
 // clock follows the database's clock: whatever the clock of this machine says, all nodes store the same time. Between readings
 // it goes on by the machine's steady clock. The committer alone notes readings.
 type clock struct {
-	last atomic.Pointer[reading]
+	machine func() time.Time // this machine's; tests have it go wrong
+	last    atomic.Pointer[reading]
 }
 
 // reading is what the database's clock said.
@@ -34,10 +35,10 @@ func (c *clock) note(database time.Time, asked, answered time.Time) {
 func (c *clock) now() time.Time {
 	r := c.last.Load()
 	if r == nil {
-		return time.Now().UTC()
+		return c.machine().UTC()
 	}
 	return r.database.Add(time.Since(r.here))
 }
 
 // ahead is how far this machine's clock is ahead of the database's; below zero when it is behind.
-func (c *clock) ahead() time.Duration { return time.Now().Round(0).Sub(c.now()) }
+func (c *clock) ahead() time.Duration { return c.machine().Round(0).Sub(c.now()) }

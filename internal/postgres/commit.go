@@ -107,8 +107,8 @@ func (s *Store) commitUntil(ctx context.Context) {
 		case <-s.queue.wake:
 		case <-beat.C:
 			b.flush = true
-		case l := <-s.dialed:
-			s.takeLink(l)
+		case d := <-s.dialed:
+			s.takeLink(d)
 			b.flush = true
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errKilled) {
@@ -141,6 +141,8 @@ func (s *Store) commitUntil(ctx context.Context) {
 			s.log.Error("commit failed: callers are told to try later", "error", err)
 			failing = true
 			s.trouble.Store(&carom.Trouble{Since: s.Now().UTC(), Reason: err.Error()})
+		case err != nil: // why it still fails is often known only when connecting anew fails too
+			s.trouble.Store(&carom.Trouble{Since: s.Trouble().Since, Reason: err.Error()})
 		}
 		if err == nil {
 			b.flush = false
@@ -153,8 +155,8 @@ func (s *Store) commitUntil(ctx context.Context) {
 		// What waits for the database is only outcomes: do not spin. Accepts wake the committer at once and fail fast.
 		select {
 		case <-s.queue.wake:
-		case l := <-s.dialed:
-			s.takeLink(l)
+		case d := <-s.dialed:
+			s.takeLink(d)
 		case <-time.After(200 * time.Millisecond):
 		}
 		s.queue.signal()
@@ -193,8 +195,10 @@ func (s *Store) commitBatch(b *batch) error {
 		return nil
 	case errors.Is(err, errFenced):
 		s.loseLease()
-	case !isServerError(err) || !s.link.alive():
+	case !isServerError(err) || !s.link.alive() || isReadOnly(err): // another server may be the primary now
 		s.hangUp()
+	default:
+		s.leaveMissing(b, err)
 	}
 	s.stats.Failed.Add(1)
 	return translate(err)
@@ -203,7 +207,7 @@ func (s *Store) commitBatch(b *batch) error {
 func (s *Store) tryBatch(b *batch) error {
 	if !s.link.alive() {
 		s.redial()
-		return errNoLink
+		return s.errNoLink()
 	}
 	if s.lease.Load() == nil {
 		if err := s.rejoin(); err != nil {
@@ -359,7 +363,11 @@ func (s *Store) claimPlaces(ctx context.Context, b *batch) error {
 	l, t := s.lease.Load(), s.next()
 	asked := time.Now()
 	found := false
-	queries := append(make([]query, 0, 5), query{st: begin}, query{
+	queries := append(make([]query, 0, 6), query{st: begin})
+	if s.link.limit != nil {
+		queries = append(queries, query{st: s.link.limit})
+	}
+	queries = append(queries, query{
 		st: fence,
 		params: [][]byte{int4Param(int(l.no)), int8Param(int64(l.life)), int8Param(t.commits), int8Param(s.lowMark(b)),
 			int8Param(t.events), int8Param(t.attempts), int8Param(t.rewards)},

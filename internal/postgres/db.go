@@ -29,6 +29,10 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = patience
 	}
+	config.RuntimeParams["client_encoding"] = "UTF8"
+	if severalHosts(&config.Config) && config.ValidateConnect == nil { // after a failover, another of them is meant
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	return config, nil
 }
 
@@ -56,6 +60,12 @@ func (s *Store) transactAs(ctx context.Context, level sql.IsolationLevel, f func
 	t, err := s.lanes.BeginTx(ctx, &sql.TxOptions{Isolation: level})
 	if err != nil {
 		return translate(err)
+	}
+	if s.pooled {
+		if _, err := t.ExecContext(ctx, s.limitTransaction().sql); err != nil {
+			_ = t.Rollback() // the first error says more
+			return translate(err)
+		}
 	}
 	if err := f(&tx{ctx, t}); err != nil {
 		_ = t.Rollback() // the first error says more
@@ -207,15 +217,19 @@ func translate(err error) error {
 	return fmt.Errorf("%w: %w", carom.ErrUnavailable, err) // a connection that broke, most often
 }
 
-// kindOf tells a fault of the caller's data from one that passes, by the class of its code.
+// kindOf tells a fault of the caller's data from one of the database, such as a right that was taken away: whoever brings something
+// meanwhile has to try later, however long it takes until somebody mends it.
 func kindOf(pe *pgconn.PgError) error {
-	switch {
-	case pe.Code == "23505": // unique_violation
+	if pe.Code == "23505" { // unique_violation
 		return carom.ErrConflict
-	case pe.Code == "28P01", pe.Code == "28000", pe.Code == "3D000", pe.Code == "42501": // password, role, database, rights
-		return carom.ErrInvalid
 	}
 	return carom.ErrUnavailable
+}
+
+// isReadOnly says whether a server refused to write: one that was a primary, most often.
+func isReadOnly(err error) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && pe.Code == "25006" // read_only_sql_transaction
 }
 
 // redial begins to connect anew, beside the committer, unless that is under way.
@@ -238,16 +252,30 @@ func (s *Store) redial() {
 			}
 			l = nil
 		}
-		s.dialed <- l
+		s.dialed <- dialed{l, err}
 	}()
 }
 
+// dialed is what redial came to.
+type dialed struct {
+	link *link // nil: none
+	err  error
+}
+
 // takeLink takes up what redial came to.
-func (s *Store) takeLink(l *link) {
+func (s *Store) takeLink(d dialed) {
 	s.dialing = false
-	if l != nil {
-		s.link = l
+	if s.unheard = d.err; d.link != nil {
+		s.link = d.link
 	}
+}
+
+// errNoLink is for callers while there is no connection. People are told why there is none.
+func (s *Store) errNoLink() error {
+	if s.unheard != nil {
+		return explain(s.config, s.unheard)
+	}
+	return errNoLink
 }
 
 // hangUp ends the committer's connection, of which nothing is known any more.

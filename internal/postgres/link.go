@@ -15,6 +15,7 @@ import (
 type link struct {
 	conn   *pgconn.PgConn
 	pooled bool        // a pooler stands between: nothing can be kept prepared
+	limit  *statement  // what a transaction begins with then
 	warned atomic.Bool // the database warned since this was last cleared
 }
 
@@ -30,7 +31,7 @@ type query struct {
 var (
 	allBinary = []int16{1}
 
-	begin    = one("begin", "BEGIN")
+	begin    = one("begin", "BEGIN ISOLATION LEVEL READ COMMITTED") // whatever the role's default is
 	commit   = one("commit", "COMMIT")
 	rollback = one("rollback", "ROLLBACK")
 )

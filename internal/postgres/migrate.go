@@ -3,12 +3,10 @@ package postgres
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
+	"time"
 
 	"carom"
 )
@@ -26,23 +24,63 @@ const (
 // oldestServer is the release of PostgreSQL from which on everything is there that carom uses.
 const oldestServer = 15
 
-// examine looks at what the URL leads to, and says what is wrong with it in words.
-func (s *Store) examine(ctx context.Context) error {
-	var version int
-	var readOnly, standby bool
-	if err := s.lanes.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('transaction_read_only')::bool, pg_is_in_recovery()`).Scan(
-		&version, &readOnly, &standby); err != nil {
-		return translate(err)
-	}
+// server is what the URL leads to.
+type server struct {
+	version                  int // 150019
+	encoding                 string
+	readOnly, standby        bool
+	syncCommit, fsync, pages string
+	pooled                   bool
+	limits                   map[string]time.Duration // in force in a session, by the names of limits; 0: none
+}
+
+// fit says what makes the server unfit, and what to do.
+func (v *server) fit() error {
 	switch {
-	case version/10000 < oldestServer:
-		return carom.Invalid("database", "this server is PostgreSQL %d: carom needs %d or newer", version/10000, oldestServer)
-	case standby:
+	case v.version/10000 < oldestServer:
+		return carom.Invalid("database", "this server is PostgreSQL %d: carom needs %d or newer", v.version/10000, oldestServer)
+	case v.encoding != "UTF8":
+		return carom.Invalid("database", "the encoding of this database is %s, which cannot hold every text: make one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", v.encoding)
+	case v.standby:
 		return carom.Invalid("database", "this server is a replica, which can only be read: name the primary, or all servers with target_session_attrs=read-write")
-	case readOnly:
+	case v.readOnly:
 		return carom.Invalid("database", "transactions are read-only here: look at default_transaction_read_only of the server, the database and the role")
+	case v.syncCommit == "off":
+		return carom.Invalid("database", "synchronous_commit is off here: what was answered with success could be lost when the server crashes. Run ALTER ROLE … SET synchronous_commit = on for carom's role")
+	}
+	for _, name := range limits {
+		if limit := v.limits[name]; v.pooled && name != "idle_session_timeout" && limit > 0 && limit < shortest {
+			return carom.Invalid("database", "%s is %v here, and behind a pooler carom cannot choose it: run ALTER ROLE … SET %[1]s = 0 for carom's role, or reach PostgreSQL without the pooler", name, limit)
+		}
 	}
 	return nil
+}
+
+// examine looks at what the URL leads to, and says what is wrong with it in words.
+func (s *Store) examine(ctx context.Context) error {
+	v := server{pooled: s.pooled, limits: map[string]time.Duration{}}
+	asked := time.Now()
+	var now int64
+	if err := s.lanes.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), current_setting('transaction_read_only')::bool,
+		pg_is_in_recovery(), current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes'), `+nowMS).Scan(
+		&v.version, &v.encoding, &v.readOnly, &v.standby, &v.syncCommit, &v.fsync, &v.pages, &now); err != nil {
+		return translate(err)
+	}
+	s.clock.note(time.UnixMilli(now), asked, time.Now())
+	for _, name := range limits {
+		var ms int64
+		if err := s.lanes.QueryRowContext(ctx, `SELECT setting::bigint FROM pg_settings WHERE name = $1`, name).Scan(&ms); err != nil {
+			return translate(err)
+		}
+		v.limits[name] = time.Duration(ms) * time.Millisecond
+	}
+	if err := v.fit(); err != nil {
+		return err
+	}
+	if v.fsync == "off" || v.pages == "off" {
+		s.log.Warn("fsync or full_page_writes of the database server is off: what was answered with success may be lost when its machine loses power")
+	}
+	return s.transact(ctx, func(*tx) error { return nil }) // a pooler may allow none
 }
 
 // migrate makes the tables, or brings them up to date: one transaction a step. Nodes that start together take turns.
@@ -69,21 +107,12 @@ func (s *Store) migrate(ctx context.Context) error {
 			}
 			return step(tx, names[have], have+1)
 		}); err != nil {
-			return forRights(err)
+			return err
 		}
 		if done {
 			return nil
 		}
 	}
-}
-
-// forRights says what to do about missing rights.
-func forRights(err error) error {
-	var pe *pgconn.PgError
-	if errors.As(err, &pe) && pe.Code == "42501" {
-		return fmt.Errorf("the role may not make tables here: run GRANT CREATE ON SCHEMA public TO it, or make it the owner of the database: %w", err)
-	}
-	return err
 }
 
 // schemaOf is the number of the newest step that was taken.

@@ -85,14 +85,14 @@ func Migrate(ctx context.Context, url string) (err error) {
 // reach connects to a database without joining its nodes. The caller closes the store, which does nothing else.
 func reach(ctx context.Context, url string) (_ *Store, err error) {
 	s := &Store{opts: Options{URL: url}.withDefaults()}
-	s.log = s.opts.Log
+	s.log, s.clock.machine = s.opts.Log, s.opts.machine
 	s.queue.init(1)
 	if s.config, err = parseURL(url); err != nil {
 		return nil, err
 	}
 	if err := s.connect(ctx); err != nil {
 		_ = s.Close() // the first error says more
-		return nil, fmt.Errorf("database: %w", err)
+		return nil, explain(s.config, err)
 	}
 	return s, nil
 }

@@ -12,7 +12,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -44,7 +43,8 @@ type Options struct {
 	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
 	Log    *slog.Logger
 
-	leaseTime time.Duration // tests let leases end sooner
+	leaseTime time.Duration    // tests let leases end sooner
+	machine   func() time.Time // the clock of this machine, which tests set wrong
 }
 
 // DefaultLease is how long a node is taken for alive after its last commit. A node commits at least every second.
@@ -62,6 +62,9 @@ func (o Options) withDefaults() Options {
 	o.BucketEvents = min(o.BucketEvents, maxSeq-2*maxBatch)
 	if o.Name == "" {
 		o.Name, _ = os.Hostname() // a node without a name has its number
+	}
+	if o.machine == nil {
+		o.machine = time.Now
 	}
 	if o.Decide == nil {
 		o.Decide = func(*carom.Candidate, *carom.RewardFacts) carom.Decision {
@@ -102,8 +105,9 @@ type Store struct {
 
 	// The committer alone uses these.
 	link    *link
-	dialed  chan *link
+	dialed  chan dialed
 	dialing bool
+	unheard error // why the last attempt to connect failed; nil: it did not
 	bucket  bucket
 	counts  *tables.Counts
 	mark    mark
@@ -165,8 +169,8 @@ func (s *Store) Now() time.Time {
 // It returns carom.ErrInvalid for a URL, a database or rights that cannot be used, carom.ErrConflict for a database of another
 // deployment, and carom.ErrUnavailable when it cannot be reached now.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
-	s := &Store{opts: opts.withDefaults(), dialed: make(chan *link, 1), news: make(chan struct{}, 1), toTell: make(chan struct{}, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
-	s.log, s.books = s.opts.Log, newLedger(s)
+	s := &Store{opts: opts.withDefaults(), dialed: make(chan dialed, 1), news: make(chan struct{}, 1), toTell: make(chan struct{}, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
+	s.log, s.books, s.clock.machine = s.opts.Log, newLedger(s), s.opts.machine
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
 	if s.config, err = parseURL(opts.URL); err != nil {
@@ -177,23 +181,10 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 			_ = s.Close() // the first error says more
 		}
 	}()
-	if err := s.connect(ctx); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if err := s.migrate(ctx); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if err := s.identify(ctx); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if err := s.openFirstBucket(ctx); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if err := s.join(ctx); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
-	}
-	if err := s.load(ctx); err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+	for _, step := range []func(context.Context) error{s.connect, s.migrate, s.identify, s.openFirstBucket, s.join, s.load} {
+		if err := step(ctx); err != nil {
+			return nil, explain(s.config, err)
+		}
 	}
 	return s, nil
 }
@@ -218,15 +209,28 @@ func (s *Store) connect(ctx context.Context) error {
 	s.link = first
 	if s.pooled = first.pooled; s.pooled {
 		s.config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe // nothing that a connection would have to keep
+	} else {
+		s.choose(first)
+		_ = first.conn.Close(ctx) // it began with other settings, and has done nothing
+		if s.link, err = s.dial(ctx); err != nil {
+			return err
+		}
 	}
 	// Searches are planned anew each time, by what they look for and in which bucket: a plan for any bucket reads too much of each.
-	s.r, s.lanes = s.pool(4, pgx.QueryExecModeCacheDescribe), s.pool(4, s.config.DefaultQueryExecMode)
+	s.r, s.lanes = s.pool(poolSize, pgx.QueryExecModeCacheDescribe), s.pool(poolSize, s.config.DefaultQueryExecMode)
 	s.Tables = tables.New(tables.Options{
 		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return s.lease.Load().life },
 		Clock: s.Now, RefOf: refOf, Archive: archive{s},
 	})
 	return s.examine(ctx)
 }
+
+// poolSize is how many connections each of the two pools has at most, and connections how many a node has in all: beside the pools the
+// committer's, that on which it hears of others, and one that is made while another ends.
+const (
+	poolSize    = 4
+	connections = 2*poolSize + 3
+)
 
 func (s *Store) pool(conns int, mode pgx.QueryExecMode) *sql.DB {
 	config := s.config.Copy()
@@ -235,6 +239,7 @@ func (s *Store) pool(conns int, mode pgx.QueryExecMode) *sql.DB {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(30 * time.Minute) // so that a connection to a server which another has replaced ends some time
 	return db
 }
 
@@ -260,7 +265,9 @@ func (s *Store) dial(ctx context.Context) (*link, error) {
 		return nil, translate(err)
 	}
 	// A pooler tells every client a process of its own making.
-	l.pooled = uint32(pid) != conn.PID()
+	if l.pooled = uint32(pid) != conn.PID(); l.pooled {
+		l.limit = s.limitTransaction()
+	}
 	return l, nil
 }
 
@@ -282,9 +289,9 @@ func (s *Store) closeAll() error {
 		}
 	}
 	select {
-	case l := <-s.dialed:
-		if l != nil {
-			_ = l.conn.Close(context.Background()) // never used
+	case d := <-s.dialed:
+		if d.link != nil {
+			_ = d.link.conn.Close(context.Background()) // never used
 		}
 	default:
 	}

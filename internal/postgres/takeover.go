@@ -80,7 +80,7 @@ func (s *Store) takeOver(ctx context.Context, no int) error {
 			counted AS (INSERT INTO delivery_counts AS c (minute, endpoint, outcome, node, n) SELECT CAST($2 AS bigint) / 60000, endpoint, 'dead', $1, count(*) FROM cut GROUP BY endpoint
 				ON CONFLICT (minute, endpoint, outcome, node) DO UPDATE SET n = c.n + excluded.n)
 			INSERT INTO outcomes (place, ordinal, attempt, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent, status, answer, node)
-			SELECT place, ordinal, attempts + 1, endpoint, CAST($2 AS bigint), 0, 'dead', 0, $3, 0, '', '', '', 0, NULL, $1 FROM cut
+			SELECT place, ordinal, attempts + 1, endpoint, CAST($2 AS bigint), 0, 'dead', 0, $3, 0, '', '', '', 0, NULL, $1 FROM cut WHERE `+hasOutcomes("(place >> "+fmt.Sprint(nodeBits+seqBits)+")")+`
 			ON CONFLICT (place, ordinal, attempt) DO NOTHING`, no, now, ReasonInterrupted); err != nil {
 			return err
 		}
