@@ -50,6 +50,8 @@ type Store interface {
 type books interface {
 	api.Books
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
+	StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error)
+	EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
 	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
 	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
 	Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error)
