@@ -495,3 +495,39 @@ func TestFeedMissesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What the node on duty keeps is there for the next one, and nobody else changes it.
+func TestDutyMovesWithItsMemory(t *testing.T) {
+	url := database(t)
+	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
+	onDuty := func(n *node) bool {
+		t.Helper()
+		mine, err := n.OnDuty(t.Context(), "alerts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mine
+	}
+	if err := a.SaveDuty(t.Context(), "alerts", []byte("x")); !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("save what nobody is on duty for: %v, want carom.ErrConflict", err)
+	}
+	if memory, err := a.LoadDuty(t.Context(), "alerts"); memory != nil || err != nil {
+		t.Errorf("at first: %q, %v", memory, err)
+	}
+	if !onDuty(a) || onDuty(b) || !onDuty(a) {
+		t.Fatal("the first that asks is on duty, and no other")
+	}
+	if err := a.SaveDuty(t.Context(), "alerts", []byte("told")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SaveDuty(t.Context(), "alerts", []byte("y")); !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("save for another: %v, want carom.ErrConflict", err)
+	}
+	a.stop()
+	if !onDuty(b) {
+		t.Error("the duty of a node that has left is taken up by none")
+	}
+	if memory, err := b.LoadDuty(t.Context(), "alerts"); string(memory) != "told" || err != nil {
+		t.Errorf("the next on duty loads %q, %v", memory, err)
+	}
+}

@@ -38,8 +38,9 @@ CREATE INDEX nodes_alive ON nodes (no) WHERE ended_at = 0;
 
 -- What one node does for all: it holds the row while its lease stands.
 CREATE TABLE duties (
-  name text COLLATE "C" PRIMARY KEY,
-  node integer NOT NULL
+  name   text COLLATE "C" PRIMARY KEY,
+  node   integer NOT NULL, -- 0: nobody's
+  memory bytea             -- what whoever has it keeps for who has it next; NULL: nothing
 );
 
 CREATE TABLE buckets (
