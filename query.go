@@ -14,6 +14,17 @@ type EventFilter struct {
 	Limit  int       // 0 means 50; at most 1,000
 }
 
+// FeedCursor says what somebody who follows events has seen: of each node, by its number, all up to a place. A node that it does not
+// name has joined since, and nothing of it was seen.
+type FeedCursor map[uint16]Ref
+
+// Feed is what was stored behind a cursor.
+type Feed struct {
+	Events  []*Event   // oldest first, by the time of receipt; those of one node in the order in which it stored them
+	Next    FeedCursor // behind all of them
+	Skipped bool       // there was more than the limit: the oldest are left out
+}
+
 // Story is everything that is known about one event.
 type Story struct {
 	Event      *Event

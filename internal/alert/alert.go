@@ -3,7 +3,8 @@
 // Every half a minute it judges the status through a function that is handed in, and follows each trouble by its kind and its
 // subject: one that lasts opens an alert, one that is gone for a while ends it, and what comes back within that while is the
 // same one. What changes in one round is one notification, sent through every channel that is configured. What is known, and
-// what was not told yet, is in a file in the data folder, so that a restart repeats nothing and forgets nothing.
+// what was not told yet, is kept in a [Memory], so that a restart repeats nothing and forgets nothing. Of several nodes one tells,
+// and whoever does so after it takes its memory up.
 //
 // It promises that a trouble which lasts is told once through every channel that works, then reminded of now and then, and
 // that no channel is sent more than a bound each hour. It decides nothing about what is wrong: the status does.
@@ -13,7 +14,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -83,8 +83,11 @@ type Options struct {
 	Failed func(err error) Finding
 	// Channels are the ways to a person. Without any, alerts are kept and shown, and nobody is told.
 	Channels []Channel
-	// Data is the data folder, in which the file alerts.json is kept; empty: in memory only.
-	Data string
+	// Memory keeps what is known and what was told; nil: it is forgotten at the end.
+	Memory Memory
+	// OnDuty says whether this node is the one that tells, which may change at any time; nil: it is alone. While it fails, a node that
+	// had the duty goes on, and one that had not takes it for its own after two minutes: better told twice than never.
+	OnDuty func(ctx context.Context) (bool, error)
 	// Server names this server to people, such as its public URL; empty: "carom".
 	Server  string
 	Metrics prometheus.Registerer // nil: no metrics
@@ -92,29 +95,41 @@ type Options struct {
 	Now     func() time.Time      // nil: time.Now
 }
 
+// Memory is where a watch keeps what it knows. All nodes share one.
+type Memory interface {
+	// Load returns what was saved last; nothing when nothing was.
+	Load(ctx context.Context) ([]byte, error)
+	// Save keeps data in place of what was saved before, as a whole or not at all.
+	Save(ctx context.Context, data []byte) error
+}
+
 // How often the status is judged, and how long one round may take: the status, and then all channels at once.
 const (
 	every      = 30 * time.Second
 	judgeLimit = 20 * time.Second
 	sendLimit  = 20 * time.Second
+	saveLimit  = 5 * time.Second
 )
 
 // Watch follows what is wrong. [New] makes one.
 type Watch struct {
 	opts     Options
-	file     string // empty: nothing is stored
 	channels []*outlet
 
 	// These are Run's alone.
-	unsaved bool      // the file could not be written
-	found   []Finding // of the last round that could be judged
+	mine      bool      // of several nodes, this one tells
+	alone     bool      // it does so because nobody can say who has the duty
+	finishing bool      // another one tells, and this one only the end of what it had told and could not store
+	unsure    time.Time // since when nobody can say who has the duty; zero: it is known
+	unsaved   bool      // the memory took nothing
+	found     []Finding // of the last round that could be judged
 
 	mu   sync.Mutex // guards book, and the outlets' states
 	book book
 }
 
-// New makes a watch from what is stored, and starts nothing. A file that cannot be read is logged and begun anew: at worst
-// people are told again.
+// New makes a watch, and starts nothing. Alone, it takes up what is stored; if that cannot be read, it says so in the log and begins
+// anew: at worst people are told again. Of several nodes, the one on duty does so when it begins to tell.
 func New(o Options) *Watch {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -125,23 +140,63 @@ func New(o Options) *Watch {
 	if o.Server == "" {
 		o.Server = "carom"
 	}
-	w := &Watch{opts: o}
-	stored := stored{}
-	if o.Data != "" {
-		w.file = filepath.Join(o.Data, fileName)
-		var err error
-		if stored, err = load(w.file); err != nil {
-			o.Log.Warn("alerts begin anew: their file cannot be read", "path", w.file, "error", err)
-		}
-	}
-	w.book = newBook(stored.Entries, stored.Ended)
+	w := &Watch{opts: o, book: newBook(nil, nil)}
 	for _, ch := range o.Channels {
-		w.channels = append(w.channels, &outlet{Channel: ch, waiting: stored.Waiting[ch.Name()], sent: stored.Sent[ch.Name()]})
+		w.channels = append(w.channels, &outlet{Channel: ch})
+	}
+	if o.OnDuty == nil {
+		if err := w.takeUp(context.Background(), true); err != nil {
+			o.Log.Warn("alerts begin anew: what was stored of them cannot be read", "error", err)
+		}
 	}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(openAlerts{w})
 	}
 	return w
+}
+
+// takeUp makes what is stored the watch's own. What it has told without being able to store it stays as well, so that its end is told:
+// beside the rest when the watch tells from now on, else by itself.
+func (w *Watch) takeUp(ctx context.Context, mine bool) error {
+	if w.opts.Memory == nil {
+		return nil
+	}
+	data, err := w.opts.Memory.Load(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := decode(data)
+	if err != nil {
+		w.opts.Log.Warn("alerts begin anew: what was stored of them cannot be read", "error", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := newBook(s.Entries, s.Ended)
+	var own []*entry
+	for k, e := range w.book.entries {
+		if known.entries[k] == nil && e.isOpen() && (w.alone || w.unsaved || w.finishing) {
+			own = append(own, e)
+		}
+	}
+	w.finishing, w.unsaved = !mine && len(own) > 0, mine && len(own) > 0
+	if w.finishing {
+		known = newBook(nil, nil)
+	}
+	for _, e := range own {
+		known.entries[e.key()] = e
+	}
+	for _, o := range w.channels {
+		untold := slices.DeleteFunc(o.waiting, func(c change) bool {
+			return !slices.ContainsFunc(own, func(e *entry) bool { return e.key() == c.Alert.key() })
+		})
+		o.waiting, o.sent = nil, s.Sent[o.Name()]
+		if !w.finishing {
+			o.waiting = s.Waiting[o.Name()]
+		}
+		o.add(untold)
+	}
+	w.book, w.found = known, nil
+	return nil
 }
 
 // Run judges and tells until ctx ends. It returns nil.
@@ -158,14 +213,20 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// round judges once, and tells what changed.
+// round judges once, and tells what changed, if that is this node's to do.
 func (w *Watch) round(ctx context.Context, now time.Time) {
 	now = now.UTC()
+	if !w.onDuty(ctx, now) {
+		return
+	}
 	found, ok := w.judge(ctx)
 	if !ok {
 		return // stopping
 	}
 	w.mu.Lock()
+	if w.finishing {
+		found = slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return w.book.entries[f.key()] == nil })
+	}
 	changes := w.book.step(now, found)
 	for _, o := range w.channels {
 		o.add(changes)
@@ -175,11 +236,47 @@ func (w *Watch) round(ctx context.Context, now time.Time) {
 		w.opts.Log.Info("alert", "change", string(c.What), "kind", c.Alert.Kind, "subject", c.Alert.Subject, "severity", string(c.Alert.Severity))
 	}
 	if len(changes) > 0 || w.unsaved {
-		w.save()
+		w.save(ctx)
 	}
 	if w.tell(ctx, now) {
-		w.save()
+		w.save(ctx)
 	}
+}
+
+// onDuty says whether this node judges and tells in this round. One that does not only follows what the other has stored, for who asks
+// it; one that begins to takes that up first, and is not on duty before it has.
+func (w *Watch) onDuty(running context.Context, now time.Time) bool {
+	if w.opts.OnDuty == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(running, judgeLimit)
+	defer cancel()
+	mine, err := w.opts.OnDuty(ctx)
+	if err == nil && (!mine && !w.stillTelling() || mine && (!w.mine || w.alone)) {
+		if err = w.takeUp(ctx, mine); err == nil {
+			w.mine, w.alone = mine, false
+		}
+	}
+	switch {
+	case running.Err() != nil:
+		return false
+	case err == nil:
+		w.unsure = time.Time{}
+	case w.unsure.IsZero():
+		w.unsure = now
+		w.opts.Log.Warn("it cannot be found out which node tells of alerts", "error", err)
+	case !w.mine && now.Sub(w.unsure) >= lasts:
+		w.mine, w.alone = true, true
+		w.opts.Log.Warn("this node tells of alerts by itself, until it is known which node does", "error", err)
+	}
+	return w.mine || w.finishing
+}
+
+// stillTelling says whether the end of something is yet to be told by this node, though another has the duty.
+func (w *Watch) stillTelling() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.finishing && (len(w.book.entries) > 0 || slices.ContainsFunc(w.channels, func(o *outlet) bool { return len(o.waiting) > 0 }))
 }
 
 // judge asks for what is wrong. When that fails, what was found before still counts, and the failure beside it.
@@ -241,8 +338,8 @@ func (w *Watch) tell(running context.Context, now time.Time) bool {
 }
 
 // save stores what is known. A disk that is full is a trouble that people are to be told of, so it only costs the memory of it.
-func (w *Watch) save() {
-	if w.file == "" {
+func (w *Watch) save(running context.Context) {
+	if w.opts.Memory == nil || w.finishing {
 		return
 	}
 	w.mu.Lock()
@@ -253,10 +350,12 @@ func (w *Watch) save() {
 	data, err := s.encode()
 	w.mu.Unlock()
 	if err == nil {
-		err = replace(w.file, data)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(running), saveLimit) // what was told just before the end is remembered
+		defer cancel()
+		err = w.opts.Memory.Save(ctx, data)
 	}
 	if err != nil && !w.unsaved {
-		w.opts.Log.Warn("what was alerted cannot be stored; a restart may tell it again", "path", w.file, "error", err)
+		w.opts.Log.Warn("what was alerted cannot be stored; a restart may tell it again", "error", err)
 	}
 	w.unsaved = err != nil
 }

@@ -67,7 +67,7 @@ func (r *rig) restart() {
 		Failed: func(err error) Finding {
 			return Finding{Kind: "status-failed", Subject: "server", Severity: Attention, What: err.Error()}
 		},
-		Channels: []Channel{r.channel}, Data: r.data, Server: "ads.example", Metrics: r.reg,
+		Channels: []Channel{r.channel}, Memory: File(r.data), Server: "ads.example", Metrics: r.reg,
 		Log: slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 }
@@ -261,6 +261,131 @@ func TestADiskThatTakesNothingStopsNoAlert(t *testing.T) {
 	r.run(time.Hour)
 	if len(r.channel.sent) != 1 || strings.Count(r.log.String(), "cannot be stored") != 1 {
 		t.Errorf("sent %v; log:\n%s", r.channel.subjects(), r.log.String())
+	}
+}
+
+// fakeMemory is a memory that several watches share, and who of them is on duty.
+type fakeMemory struct {
+	data []byte
+	on   string // who has the duty
+	err  error  // of everything, while nobody can be reached
+}
+
+func (m *fakeMemory) Load(context.Context) ([]byte, error) { return m.data, m.err }
+
+func (m *fakeMemory) Save(_ context.Context, data []byte) error {
+	if m.err == nil {
+		m.data = data
+	}
+	return m.err
+}
+
+// nodes are rigs of several nodes with one memory and one channel.
+func nodes(t *testing.T, m *fakeMemory, names ...string) map[string]*rig {
+	channel, out := &fakeChannel{name: "email"}, map[string]*rig{}
+	for _, name := range names {
+		r := &rig{t: t, channel: channel, now: noon()}
+		r.Watch = New(Options{
+			Judge: func(context.Context) ([]Finding, error) { return r.found, r.err },
+			Failed: func(err error) Finding {
+				return losing(Finding{Kind: "status-failed", Subject: "server", What: err.Error()})
+			},
+			Channels: []Channel{channel}, Memory: m, Server: "ads.example", Log: slog.New(slog.NewTextHandler(&r.log, nil)),
+			OnDuty: func(context.Context) (bool, error) { return m.on == name, m.err },
+		})
+		out[name] = r
+	}
+	return out
+}
+
+// runAll makes the rounds of a time on all nodes by turns.
+func runAll(rigs map[string]*rig, d time.Duration) {
+	for range int(d / every) {
+		for _, r := range rigs {
+			r.run(every)
+		}
+	}
+}
+
+func TestOneNodeTellsAndTheNextRepeatsNothing(t *testing.T) {
+	m := &fakeMemory{on: "a"}
+	rigs := nodes(t, m, "a", "b")
+	a, b := rigs["a"], rigs["b"]
+	for _, r := range rigs {
+		r.found = []Finding{dead("shop/backend")}
+	}
+	runAll(rigs, time.Hour)
+	if len(a.channel.sent) != 1 {
+		t.Fatalf("two nodes sent %v, want one notification", a.channel.subjects())
+	}
+	if s := b.State(); len(s.Open) != 1 {
+		t.Errorf("the node that does not tell shows %+v, want what the other has opened", s)
+	}
+	m.on = "b"
+	delete(rigs, "a") // it is gone
+	runAll(rigs, time.Hour)
+	if len(a.channel.sent) != 1 {
+		t.Errorf("the next node told again: %v", a.channel.subjects()[1:])
+	}
+	m.on, rigs["a"] = "a", a // and back, with what was known here out of date
+	b.found, a.found = nil, nil
+	runAll(rigs, time.Hour)
+	if n := len(a.channel.sent); n != 2 || !strings.HasPrefix(a.channel.sent[n-1].Subject, "[ads.example] Over: ") {
+		t.Errorf("sent %v, want the end, once", a.channel.subjects())
+	}
+	if got := b.State(); len(got.Open) != 0 || len(got.Ended) != 1 {
+		t.Errorf("the node that does not tell shows %+v, want one that ended", got)
+	}
+}
+
+// When nobody can say who has the duty, such as when the database is gone together with the node that had it, each node tells by
+// itself, and whoever has the duty afterwards tells of the end.
+func TestANodeThatCannotAskTellsByItself(t *testing.T) {
+	m := &fakeMemory{on: "c"} // which is gone
+	rigs := nodes(t, m, "a")
+	a := rigs["a"]
+	runAll(rigs, 5*time.Minute)
+	m.err, a.err = errors.New("no route"), errors.New("no route")
+	a.run(lasts)
+	if len(a.channel.sent) != 0 {
+		t.Errorf("sent %v before it is clear that nobody else does", a.channel.subjects())
+	}
+	a.run(2 * time.Minute)
+	want := []string{"[ads.example] LOSING MONEY: server: status-failed"}
+	if diff := cmp.Diff(want, a.channel.subjects()); diff != "" {
+		t.Fatalf("sent (-want +got):\n%s", diff)
+	}
+	m.err, a.err, m.on = nil, nil, "a"
+	a.run(quiet + 2*every)
+	if diff := cmp.Diff(append(want, "[ads.example] Over: server: status-failed"), a.channel.subjects()); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	if n := strings.Count(a.log.String(), "tells of alerts by itself"); n != 1 {
+		t.Errorf("%d times:\n%s", n, a.log.String())
+	}
+}
+
+// Who has the duty goes on while the database does not answer, and tells of that; also of its end, when another has the duty by then.
+func TestWhoHasTheDutyKeepsItWhileNobodyCanBeAsked(t *testing.T) {
+	m := &fakeMemory{on: "a"}
+	rigs := nodes(t, m, "a", "b")
+	a, b := rigs["a"], rigs["b"]
+	a.found = []Finding{dead("shop/backend")}
+	runAll(rigs, time.Hour)
+	m.err, a.err = errors.New("no route"), errors.New("no route")
+	a.run(every + lastsLosing)
+	m.err, a.err, m.on = nil, nil, "b"
+	b.found = a.found
+	runAll(rigs, time.Hour)
+	want := []string{
+		"[ads.example] Needs a look: endpoint shop/backend: endpoint-dead", "[ads.example] LOSING MONEY: server: status-failed",
+		"[ads.example] Over: server: status-failed",
+	}
+	if diff := cmp.Diff(want, a.channel.subjects()); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	if s := a.State(); len(s.Open) != 1 || s.Open[0].Kind != "endpoint-dead" {
+		t.Errorf("in the end it shows %+v, want what is stored", s.Open)
 	}
 }
 

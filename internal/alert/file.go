@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,14 +12,14 @@ import (
 	"time"
 )
 
-// fileName is the file in the data folder; fileVersion tells how it is written.
+// fileName is the file in the data folder; fileVersion tells how it is written, also in another memory.
 const (
 	fileName    = "alerts.json"
 	fileVersion = 1
 	maxFile     = 16 << 20 // 2,000 troubles and 200 changes for each of three channels, with their texts at their longest, are below
 )
 
-// stored is what the file holds.
+// stored is what a memory holds.
 type stored struct {
 	Version int                    `json:"version"`
 	Entries []*entry               `json:"troubles"`
@@ -32,20 +33,35 @@ func (s stored) encode() ([]byte, error) {
 	return json.MarshalIndent(s, "", " ")
 }
 
-// load reads the file. One that is not there holds nothing.
-func load(path string) (stored, error) {
-	info, err := os.Stat(path)
+// file is a memory in a data folder.
+type file struct{ path string }
+
+// File returns the memory of a server alone: the file alerts.json in its data folder.
+func File(folder string) Memory { return file{filepath.Join(folder, fileName)} }
+
+// Load implements Memory.
+func (f file) Load(context.Context) ([]byte, error) {
+	info, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return stored{}, nil
+		return nil, nil
 	case err != nil:
-		return stored{}, err
+		return nil, err
 	case info.Size() > maxFile:
-		return stored{}, fmt.Errorf("it has %d bytes", info.Size())
+		return nil, fmt.Errorf("%s has %d bytes", f.path, info.Size())
+	case info.Size() == 0:
+		return nil, fmt.Errorf("%s is empty", f.path)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return stored{}, err
+	return os.ReadFile(f.path)
+}
+
+// Save implements Memory.
+func (f file) Save(_ context.Context, data []byte) error { return replace(f.path, data) }
+
+// decode reads what encode wrote. No data holds nothing.
+func decode(data []byte) (stored, error) {
+	if len(data) == 0 {
+		return stored{}, nil
 	}
 	var s stored
 	if err := json.Unmarshal(data, &s); err != nil {

@@ -25,6 +25,12 @@ import (
 type Store interface {
 	// Events returns the events that f selects, newest first.
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
+	// StartFeed begins to follow events: behind all that is stored now, or behind an event, with what was stored since; some of what
+	// other nodes had stored before it is there again. Of f only App, Source and Limit count. It returns carom.ErrInvalid for what is
+	// no event's id, and carom.ErrNotFound for an event of elsewhere.
+	StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error)
+	// EventsBehind returns what was stored behind the cursor of a feed; when it is more than the limit, the newest of it.
+	EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
 	// Story returns all that is known about one event, or carom.ErrNotFound.
 	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
 	// Refused returns verified but unusable postbacks, newest first.

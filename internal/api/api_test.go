@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -362,63 +361,48 @@ func TestAMadeKeyWorks(t *testing.T) {
 	}
 }
 
-func TestTailSendsNewEventsOldestFirst(t *testing.T) {
-	w := newWorld()
-	srv := httptest.NewServer(Local(w.handler))
-	defer srv.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/v1/tail", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := carom.NewEventID(7, carom.Ref{Bucket: 0, Seq: 1})
-	req.Header.Set("Last-Event-ID", string(old))
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	var ids []string
-	lines := bufio.NewScanner(resp.Body)
-	for len(ids) < 2 && lines.Scan() {
-		if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
-			ids = append(ids, id)
-		}
-	}
-	close(w.done)
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		t.Errorf("the tail did not end cleanly when the server stopped: %v", err)
-	}
-	if diff := cmp.Diff([]string{string(eventID(1)), string(eventID(2))}, ids); diff != "" {
-		t.Errorf("ids (-want +got):\n%s", diff)
-	}
-}
-
-func TestNewerSkipsWhatNobodyCanRead(t *testing.T) {
-	w := newWorld()
-	w.store.stories = nil
-	for seq := uint32(tailPage * (tailPages + 1)); seq > 0; seq-- {
-		w.store.stories = append(w.store.stories, &carom.Story{Event: &carom.Event{ID: eventID(seq), App: "shop"}})
-	}
-	s := &service{Options: Options{Store: w.store}}
-	tests := []struct {
-		name    string
-		cursor  carom.EventID
-		n       int
-		skipped bool
+func TestTail(t *testing.T) {
+	for _, tt := range []struct {
+		name, query, last string
+		want              []string
 	}{
-		{"nothing new", eventID(tailPage * (tailPages + 1)), 0, false},
-		{"a few", eventID(tailPage*(tailPages+1) - 3), 3, false},
-		{"more than a page", eventID(tailPage*(tailPages+1) - tailPage - 1), tailPage + 1, false},
-		{"too many", eventID(1), tailPage * tailPages, true},
-	}
-	for _, tt := range tests {
+		{"behind an event", "", string(eventID(1)), []string{"id: " + string(eventID(2)), "id: " + string(eventID(3))}},
+		{"from now on", "", "", []string{"id: " + string(eventID(3))}},
+		{"of one app", "?app=shop", string(carom.NewEventID(7, carom.Ref{Bucket: 1})), []string{"id: " + string(eventID(1)), "id: " + string(eventID(3))}},
+		{"behind an event of before a restore", "", string(carom.NewEventID(6, carom.Ref{Bucket: 1, Seq: 1})), []string{"event: skipped", "id: " + string(eventID(3))}},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			events, skipped, err := s.newer(t.Context(), carom.EventFilter{}, tt.cursor)
-			if err != nil || len(events) != tt.n || skipped != tt.skipped {
-				t.Errorf("newer(%s) = %d events, %t, %v; want %d, %t", tt.cursor, len(events), skipped, err, tt.n, tt.skipped)
+			w := newWorld()
+			srv := httptest.NewServer(Local(w.handler))
+			defer srv.Close()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/v1/tail"+tt.query, nil)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if !slices.IsSortedFunc(events, func(a, b *carom.Event) int { return strings.Compare(string(a.ID), string(b.ID)) }) {
-				t.Error("not oldest first")
+			if tt.last != "" {
+				req.Header.Set("Last-Event-ID", tt.last)
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			third := *shopStory().Event
+			third.ID = eventID(3)
+			w.store.add(&carom.Story{Event: &third})
+			var got []string
+			lines := bufio.NewScanner(resp.Body)
+			for len(got) < len(tt.want) && lines.Scan() {
+				if line := lines.Text(); strings.HasPrefix(line, "id: ") || line == "event: skipped" {
+					got = append(got, line)
+				}
+			}
+			close(w.done)
+			if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+				t.Errorf("the tail did not end cleanly when the server stopped: %v", err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("sent (-want +got):\n%s", diff)
 			}
 		})
 	}

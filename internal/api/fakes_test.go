@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ func deliveryID(seq uint32, ordinal int) carom.DeliveryID {
 
 // fakeStore holds a few stories of two apps. err, when set, is what every read returns.
 type fakeStore struct {
+	mu         sync.Mutex     // guards stories and filters in Events and add
 	stories    []*carom.Story // newest first
 	refused    []*carom.Refused
 	unverified []*carom.Unverified
@@ -51,6 +53,8 @@ type fakeStore struct {
 }
 
 func (s *fakeStore) Events(_ context.Context, f carom.EventFilter) ([]*carom.Event, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.filters = append(s.filters, f)
 	if s.err != nil {
 		return nil, s.err
@@ -64,6 +68,41 @@ func (s *fakeStore) Events(_ context.Context, f carom.EventFilter) ([]*carom.Eve
 		}
 	}
 	return list, nil
+}
+
+// StartFeed and EventsBehind take the seq of an event for its place: the ids of these tests have one bucket, and one node.
+func (s *fakeStore) StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error) {
+	if after == "" {
+		feed, err := s.EventsBehind(ctx, f, nil)
+		return carom.Feed{Next: feed.Next}, err
+	}
+	life, ref, err := after.Place()
+	if err == nil && life != 7 {
+		err = carom.ErrNotFound
+	}
+	if err != nil {
+		return carom.Feed{}, err
+	}
+	return s.EventsBehind(ctx, f, carom.FeedCursor{0: ref})
+}
+
+func (s *fakeStore) EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error) {
+	feed := carom.Feed{Next: c}
+	list, err := s.Events(ctx, f)
+	for _, e := range list {
+		if _, ref, _ := e.ID.Place(); ref.Seq > c[0].Seq {
+			feed.Events = append([]*carom.Event{e}, feed.Events...)
+			feed.Next = carom.FeedCursor{0: {Bucket: 1, Seq: max(ref.Seq, feed.Next[0].Seq)}}
+		}
+	}
+	return feed, err
+}
+
+// add stores a story beside a request that is under way.
+func (s *fakeStore) add(st *carom.Story) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stories = append([]*carom.Story{st}, s.stories...)
 }
 
 func (s *fakeStore) Rewards(_ context.Context, f carom.RewardFilter) ([]*carom.Reward, error) {

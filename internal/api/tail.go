@@ -3,10 +3,10 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"carom"
@@ -17,36 +17,35 @@ import (
 
 const (
 	tailEvery = 500 * time.Millisecond
-	// tailPage and tailPages bound what one look reads: beyond 2,000 events in half a second nobody can read along, and
-	// the tail says that it skips.
-	tailPage  = 500
-	tailPages = 4
+	// tailMost bounds what one look reads: beyond 2,000 events in half a second nobody can read along, and the tail says that it skips.
+	tailMost = 2000
 	// tailQuiet is how long the tail says nothing before it sends a comment, so that proxies keep the connection.
 	tailQuiet = 15 * time.Second
 )
 
 type tailIn struct {
 	Selection
-	LastID string `header:"Last-Event-ID" doc:"Go on after this event, as browsers do by themselves"`
+	LastID string `header:"Last-Event-ID" doc:"Go on after this event, as browsers do by themselves. Where several nodes share a database, some events are sent a second time: those that other nodes received from a minute before it on"`
 }
 
-// tail sends events as server-sent events while they are accepted, oldest first.
+// tail sends events as server-sent events while they are stored, oldest first.
 func (s *service) tail(ctx context.Context, in *tailIn) (*huma.StreamResponse, error) {
 	app, source, err := in.resolve(callerOf(ctx))
 	if err != nil {
 		return nil, err
 	}
-	cursor := carom.EventID(in.LastID)
-	if cursor != "" {
-		if _, _, err := cursor.Place(); err != nil {
-			return nil, carom.Invalid("Last-Event-ID", "this is not an event id: leave the header away to begin with the next event")
+	filter := carom.EventFilter{App: app, Source: source, Limit: tailMost}
+	feed, err := s.Store.StartFeed(ctx, filter, carom.EventID(in.LastID))
+	switch {
+	case errors.Is(err, carom.ErrInvalid):
+		return nil, carom.Invalid("Last-Event-ID", "this is not an event id: leave the header away to begin with the next event")
+	case errors.Is(err, carom.ErrNotFound): // such as of before a restore: what came between nobody can tell
+		if feed, err = s.Store.StartFeed(ctx, filter, ""); err == nil {
+			feed.Skipped = true
 		}
 	}
-	filter := carom.EventFilter{App: app, Source: source}
-	if cursor == "" {
-		if cursor, err = s.newest(ctx, filter); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		_, w := humago.Unwrap(hctx)
@@ -59,7 +58,7 @@ func (s *service) tail(ctx context.Context, in *tailIn) (*huma.StreamResponse, e
 		if err := rc.Flush(); err != nil {
 			return
 		}
-		err := s.follow(hctx.Context(), filter, cursor, flushing{w, rc})
+		err := s.follow(hctx.Context(), filter, feed, flushing{w, rc})
 		if err != nil && hctx.Context().Err() == nil {
 			s.Log.WarnContext(hctx.Context(), "tail ended", "error", err)
 		}
@@ -80,41 +79,16 @@ func (f flushing) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *service) newest(ctx context.Context, f carom.EventFilter) (carom.EventID, error) {
-	f.Limit = 1
-	events, err := s.Store.Events(ctx, f)
-	if err != nil || len(events) == 0 {
-		return "", err
-	}
-	return events[0].ID, nil
-}
-
-// follow writes the events after cursor to w until ctx ends, the server stops, or the reader is gone.
-func (s *service) follow(ctx context.Context, f carom.EventFilter, cursor carom.EventID, w io.Writer) error {
+// follow writes a feed, and what is stored behind it, to w until ctx ends, the server stops, or the reader is gone.
+func (s *service) follow(ctx context.Context, f carom.EventFilter, feed carom.Feed, w io.Writer) error {
 	tick := time.NewTicker(tailEvery)
 	defer tick.Stop()
 	quiet := time.Duration(0)
 	for {
-		events, skipped, err := s.newer(ctx, f, cursor)
-		if err != nil {
-			return fmt.Errorf("read new events: %w", err)
+		if err := writeFeed(w, feed); err != nil {
+			return err
 		}
-		if skipped {
-			if _, err := io.WriteString(w, "event: skipped\ndata: {\"reason\":\"events come faster than they can be shown: some are left out\"}\n\n"); err != nil {
-				return err
-			}
-		}
-		for _, e := range events {
-			data, err := json.Marshal(EventOf(e))
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(w, "id: %s\nevent: event\ndata: %s\n\n", e.ID, data); err != nil {
-				return err
-			}
-			cursor = e.ID
-		}
-		if quiet += tailEvery; len(events) > 0 {
+		if quiet += tailEvery; len(feed.Events) > 0 {
 			quiet = 0
 		}
 		if quiet >= tailQuiet {
@@ -130,30 +104,27 @@ func (s *service) follow(ctx context.Context, f carom.EventFilter, cursor carom.
 			return nil
 		case <-tick.C:
 		}
+		var err error
+		if feed, err = s.Store.EventsBehind(ctx, f, feed.Next); err != nil {
+			return fmt.Errorf("read new events: %w", err)
+		}
 	}
 }
 
-// newer returns the events after cursor, oldest first. skipped says that there were more than one look may read.
-func (s *service) newer(ctx context.Context, f carom.EventFilter, cursor carom.EventID) (events []*carom.Event, skipped bool, err error) {
-	f.Limit = tailPage
-	for range tailPages {
-		page, err := s.Store.Events(ctx, f)
-		if err != nil {
-			return nil, false, err
+func writeFeed(w io.Writer, feed carom.Feed) error {
+	if feed.Skipped {
+		if _, err := io.WriteString(w, "event: skipped\ndata: {\"reason\":\"there are more events than can be shown: some are left out\"}\n\n"); err != nil {
+			return err
 		}
-		for _, e := range page {
-			if e.ID <= cursor { // ids sort by time
-				slices.Reverse(events)
-				return events, false, nil
-			}
-			events = append(events, e)
-		}
-		if len(page) < tailPage {
-			slices.Reverse(events)
-			return events, false, nil
-		}
-		f.Before = page[len(page)-1].ID
 	}
-	slices.Reverse(events)
-	return events, true, nil
+	for _, e := range feed.Events {
+		data, err := json.Marshal(EventOf(e))
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "id: %s\nevent: event\ndata: %s\n\n", e.ID, data); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,8 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"carom"
 )
 
 // How often a node looks after what nobody waits for.
@@ -65,17 +68,43 @@ func (s *Store) makeAhead(ctx context.Context) error {
 	return s.makeBuckets(ctx, uint32(open+bucketsAhead))
 }
 
-// OnDuty says whether this node is the one that does something for all. It takes the duty up if nobody has it.
+// OnDuty says whether this node is the one that does something for all. It takes the duty up if nobody has it. It returns
+// carom.ErrUnavailable when that is not certain, since the node's lease may have ended.
 func (s *Store) OnDuty(ctx context.Context, name string) (bool, error) {
 	l := s.lease.Load()
 	if l == nil || !l.valid() {
-		return false, nil
+		return false, fmt.Errorf("the duty %q: this node's lease may have ended: %w", name, carom.ErrUnavailable)
 	}
 	var node int
 	err := s.lanes.QueryRowContext(ctx, `INSERT INTO duties AS d (name, node) VALUES ($1, $2) ON CONFLICT (name)
 		DO UPDATE SET node = CASE WHEN EXISTS (SELECT 1 FROM nodes WHERE no = d.node AND ended_at = 0) THEN d.node ELSE excluded.node END RETURNING node`,
 		name, int(l.no)).Scan(&node)
 	return node == int(l.no), translate(err)
+}
+
+// LoadDuty returns what whoever had a duty last has saved for who has it now; nothing when nobody has.
+func (s *Store) LoadDuty(ctx context.Context, name string) (memory []byte, err error) {
+	err = translate(s.lanes.QueryRowContext(ctx, `SELECT memory FROM duties WHERE name = $1`, name).Scan(&memory))
+	if errors.Is(err, carom.ErrNotFound) {
+		return nil, nil
+	}
+	return memory, err
+}
+
+// SaveDuty keeps something for whoever has a duty after this node. It returns carom.ErrConflict when another node has it.
+func (s *Store) SaveDuty(ctx context.Context, name string, memory []byte) error {
+	l := s.lease.Load()
+	if l == nil {
+		return fmt.Errorf("the duty %q: this node has no lease: %w", name, carom.ErrUnavailable)
+	}
+	r, err := s.lanes.ExecContext(ctx, `UPDATE duties SET memory = $3 WHERE name = $1 AND node = $2`, name, int(l.no), memory)
+	if err != nil {
+		return translate(err)
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fmt.Errorf("the duty %q is another node's: %w", name, carom.ErrConflict))
+	}
+	return nil
 }
 
 func (s *Store) pruneOnDuty(ctx context.Context) error {

@@ -62,8 +62,9 @@ func (s *Store) join(ctx context.Context) error {
 		if err := tx.row(`SELECT count(*) FROM nodes WHERE ended_at = 0`, nil, &others); err != nil {
 			return err
 		}
-		return tx.row(`INSERT INTO nodes (no, life, name, version, schema, began_at, seen_at) VALUES ($1, $2, $3, $4, $5, `+nowMS+`, `+nowMS+`) RETURNING seen_at`,
-			[]any{no, int64(life), s.opts.Name, s.opts.Version, schemaVersion()}, &now)
+		return tx.row(`INSERT INTO nodes (no, life, name, version, schema, first_bucket, began_at, seen_at)
+			VALUES ($1, $2, $3, $4, $5, $6, `+nowMS+`, `+nowMS+`) RETURNING seen_at`,
+			[]any{no, int64(life), s.opts.Name, s.opts.Version, schemaVersion(), int(s.bucket.number)}, &now)
 	})
 	if err != nil {
 		return fmt.Errorf("take a node's number: %w", err)

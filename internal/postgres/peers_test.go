@@ -6,7 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -420,5 +423,137 @@ func TestPace(t *testing.T) {
 	execute(t, db, `UPDATE paces SET next_us = next_us + 3600000000 WHERE endpoint = 8`)
 	if first, err := nodes[0].Pace(t.Context(), 8, 100, 20); err != nil || first > 2*time.Second {
 		t.Errorf("after the database's clock was set back an hour the first turn waits for %v (%v), want no more than 2 s", first, err)
+	}
+}
+
+// What one node stores late, though it received it earlier, is shown: behind a cursor, and behind an event of another node.
+func TestFeedOverNodes(t *testing.T) {
+	url := database(t)
+	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
+	f := carom.EventFilter{Limit: 100}
+	shown := func(feed carom.Feed, err error) (carom.FeedCursor, []string) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ymids []string
+		for _, ev := range feed.Events {
+			ymids = append(ymids, ev.YMID)
+		}
+		return feed.Next, ymids
+	}
+	check := func(when string, got []string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	a.accept(t, event(a.Store, "before"))
+	cursor, got := shown(a.StartFeed(t.Context(), f, ""))
+	check("at the start", got)
+
+	early := event(b.Store, "b early")
+	old := event(b.Store, "b old")
+	old.Event.Received.At = old.Event.Received.At.Add(-30 * time.Second)
+	first, second := event(a.Store, "a1"), event(a.Store, "a2")
+	second.Event.Received.At = first.Event.Received.At.Add(time.Millisecond)
+	a.accept(t, first)
+	a.accept(t, second)
+	cursor, got = shown(a.EventsBehind(t.Context(), f, cursor))
+	check("of the one node", got, "a1", "a2")
+	b.accept(t, early, old)
+	cursor, got = shown(a.EventsBehind(t.Context(), f, cursor))
+	check("what the other stored late, in its order", got, "b early", "b old")
+	_, got = shown(b.StartFeed(t.Context(), f, first.Receipt.ID))
+	check("on the other node, behind an event of the one", got, "b early", "b old", "a2")
+
+	c := join(t, url, "c", time.Minute).start(t)
+	c.accept(t, event(c.Store, "c"))
+	cursor, got = shown(a.EventsBehind(t.Context(), f, cursor))
+	check("of a node that has joined since", got, "c")
+	c.accept(t, event(c.Store, "c last"))
+	c.stop()
+	d := join(t, url, "d", time.Minute).start(t)
+	d.accept(t, event(d.Store, "d"))
+	d.stop()
+	cursor, got = shown(a.EventsBehind(t.Context(), f, cursor))
+	check("of nodes that have left since", got, "c last", "d")
+	_, got = shown(a.EventsBehind(t.Context(), f, cursor))
+	check("once", got)
+}
+
+// What several nodes store at once is shown once, each node's in its order, whichever commits first.
+func TestFeedMissesNothing(t *testing.T) {
+	url := database(t)
+	reader := join(t, url, "reader", time.Minute).start(t)
+	feed, err := reader.StartFeed(t.Context(), carom.EventFilter{}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nodes, each = 3, 80
+	var wg sync.WaitGroup
+	var done atomic.Int32
+	for i := range nodes {
+		n := join(t, url, fmt.Sprint(i), time.Minute)
+		n.opts.BucketEvents = 50 // buckets change meanwhile
+		n.start(t)
+		wg.Go(func() {
+			defer done.Add(1) // also when an accept fails
+			for j := range each {
+				n.accept(t, event(n.Store, fmt.Sprintf("%d-%02d", i, j)))
+			}
+		})
+	}
+	shown := make([][]string, nodes)
+	for last := false; !last; {
+		last = done.Load() == nodes
+		if feed, err = reader.EventsBehind(t.Context(), carom.EventFilter{Limit: nodes * each}, feed.Next); err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range feed.Events {
+			shown[ev.YMID[0]-'0'] = append(shown[ev.YMID[0]-'0'], ev.YMID)
+		}
+	}
+	wg.Wait()
+	for i := range nodes {
+		if len(shown[i]) != each || !slices.IsSorted(shown[i]) || len(slices.Compact(shown[i])) != each {
+			t.Errorf("shown of node %d: %v", i, shown[i])
+		}
+	}
+}
+
+// What the node on duty keeps is there for the next one, and nobody else changes it.
+func TestDutyMovesWithItsMemory(t *testing.T) {
+	url := database(t)
+	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
+	onDuty := func(n *node) bool {
+		t.Helper()
+		mine, err := n.OnDuty(t.Context(), "alerts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mine
+	}
+	if err := a.SaveDuty(t.Context(), "alerts", []byte("x")); !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("save what nobody is on duty for: %v, want carom.ErrConflict", err)
+	}
+	if memory, err := a.LoadDuty(t.Context(), "alerts"); memory != nil || err != nil {
+		t.Errorf("at first: %q, %v", memory, err)
+	}
+	if !onDuty(a) || onDuty(b) || !onDuty(a) {
+		t.Fatal("the first that asks is on duty, and no other")
+	}
+	if err := a.SaveDuty(t.Context(), "alerts", []byte("told")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.SaveDuty(t.Context(), "alerts", []byte("y")); !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("save for another: %v, want carom.ErrConflict", err)
+	}
+	a.stop()
+	if !onDuty(b) {
+		t.Error("the duty of a node that has left is taken up by none")
+	}
+	if memory, err := b.LoadDuty(t.Context(), "alerts"); string(memory) != "told" || err != nil {
+		t.Errorf("the next on duty loads %q, %v", memory, err)
 	}
 }

@@ -54,12 +54,17 @@ func scanEvent(scan func(...any) error) (stored, error) {
 
 // queryEvents reads the events that the end of a query, behind WHERE, selects, in its order.
 func (s *Store) queryEvents(ctx context.Context, db *sql.DB, selects string, args ...any) ([]stored, error) {
+	return s.readEvents(ctx, db, `SELECT `+eventColumns+` FROM events WHERE `+selects, args...)
+}
+
+// readEvents reads the events that a query of eventColumns returns, in its order.
+func (s *Store) readEvents(ctx context.Context, db *sql.DB, query string, args ...any) ([]stored, error) {
 	var out []stored
 	if err := readRows(ctx, db, func(scan func(...any) error) error {
 		ev, err := scanEvent(scan)
 		out = append(out, ev)
 		return err
-	}, `SELECT `+eventColumns+` FROM events WHERE `+selects, args...); err != nil {
+	}, query, args...); err != nil {
 		return nil, err
 	}
 	for _, ev := range out { // now that the connection is given back: to ask for a life needs one

@@ -87,7 +87,7 @@ func (s *Store) takeOver(ctx context.Context, no int) error {
 		if claimed, err = tx.count(`UPDATE due SET node = 0 WHERE node = $1`, no); err != nil {
 			return err
 		}
-		if err := tx.exec(`DELETE FROM duties WHERE node = $1`, no); err != nil {
+		if err := tx.exec(`UPDATE duties SET node = 0 WHERE node = $1`, no); err != nil {
 			return err
 		}
 		return tx.exec(`UPDATE nodes SET taken_at = `+nowMS+` WHERE no = $1`, no)

@@ -13,6 +13,7 @@ import (
 	"carom/internal/config"
 	"carom/internal/listen"
 	"carom/internal/machine"
+	"carom/internal/postgres"
 )
 
 // alerts joins the alerts with the API: they are judged from its status, and it lists and tests them.
@@ -21,17 +22,36 @@ type alerts struct {
 	status func(context.Context) (api.Status, error) // set before Run
 }
 
+// dutyAlerts is the duty of telling people.
+const dutyAlerts = "alerts"
+
+// alertMemory is the memory of alerts in a database that several nodes share.
+type alertMemory struct{ *postgres.Store }
+
+// Load implements alert.Memory.
+func (m alertMemory) Load(ctx context.Context) ([]byte, error) { return m.LoadDuty(ctx, dutyAlerts) }
+
+// Save implements alert.Memory.
+func (m alertMemory) Save(ctx context.Context, data []byte) error {
+	return m.SaveDuty(ctx, dutyAlerts, data)
+}
+
 // newAlerts makes the alerts with the channels that the settings name.
-func newAlerts(cfg config.Config, registry prometheus.Registerer, log *slog.Logger) (*alerts, error) {
+func newAlerts(cfg config.Config, st opened, registry prometheus.Registerer, log *slog.Logger) (*alerts, error) {
 	channels, err := channels(cfg.Alerts)
 	if err != nil {
 		return nil, err
 	}
 	a := &alerts{}
-	a.Watch = alert.New(alert.Options{
-		Judge: a.judge, Failed: failedStatus, Channels: channels, Data: cfg.Data, Server: cmp.Or(cfg.BaseURL, "carom"),
+	o := alert.Options{
+		Judge: a.judge, Failed: failedStatus, Channels: channels, Memory: alert.File(cfg.Data), Server: cmp.Or(cfg.BaseURL, "carom"),
 		Metrics: registry, Log: log,
-	})
+	}
+	if st.shared != nil {
+		o.Memory = alertMemory{st.shared}
+		o.OnDuty = func(ctx context.Context) (bool, error) { return st.shared.OnDuty(ctx, dutyAlerts) }
+	}
+	a.Watch = alert.New(o)
 	return a, nil
 }
 

@@ -124,7 +124,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.run("settling of views", sdk.Run)
 	registerStats(registry, st, engine)
 
-	alerts, err := newAlerts(cfg, registry, log.With("component", "alert"))
+	alerts, err := newAlerts(cfg, st, registry, log.With("component", "alert"))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,6 +51,8 @@ type Store interface {
 type books interface {
 	api.Books
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
+	StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error)
+	EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
 	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
 	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
 	RefusedByID(ctx context.Context, id carom.ReceivedID) (*carom.Refused, error)
@@ -124,11 +127,15 @@ func (o opened) peers() deliver.Peers {
 	return o.shared
 }
 
-// onDuty runs f, which is enough to be done by one node, unless another does it.
+// onDuty runs f, which is enough to be done by one node, unless another does it. While the database cannot say who does, nobody can.
 func (o opened) onDuty(ctx context.Context, name string, f func() error) error {
 	if o.shared != nil {
-		if mine, err := o.shared.OnDuty(ctx, name); err != nil || !mine {
+		mine, err := o.shared.OnDuty(ctx, name)
+		if err != nil && !errors.Is(err, carom.ErrUnavailable) {
 			return err
+		}
+		if !mine {
+			return nil
 		}
 	}
 	return f()

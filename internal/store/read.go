@@ -126,7 +126,7 @@ func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event
 		if bucket == before.Bucket {
 			end = before.Seq
 		}
-		events, err := s.bucketEvents(ctx, bucket, f, end, f.Limit-len(out))
+		events, err := s.bucketEvents(ctx, bucket, f, 0, end, f.Limit-len(out))
 		if errors.Is(err, errBucketGone) {
 			continue // since the list of buckets was made
 		}
@@ -163,9 +163,9 @@ func searchKind(f carom.EventFilter) (kind int, value string, ok bool) {
 	return 0, "", false
 }
 
-// bucketEvents finds the bucket's events before end that f selects, newest first.
-func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFilter, end uint32, limit int) ([]*carom.Event, error) {
-	where, args := []string{"seq < ?"}, []any{end}
+// bucketEvents finds the bucket's events behind one place and before another that f selects, newest first.
+func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFilter, behind, end uint32, limit int) ([]*carom.Event, error) {
+	where, args := []string{"seq > ?", "seq < ?"}, []any{behind, end}
 	for column, value := range map[string]string{"app": f.App, "source": f.Source, "ymid": f.YMID, userColumn: f.User, "zone_id": f.Zone} {
 		if value != "" {
 			where = append(where, column+" = ?")

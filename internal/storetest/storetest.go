@@ -35,6 +35,8 @@ type Store interface {
 	Breakers(ctx context.Context) (map[int]time.Time, error)
 
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
+	StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error)
+	EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
 	Event(ctx context.Context, id carom.EventID) (*carom.Event, error)
 	Story(ctx context.Context, id carom.EventID) (*carom.Story, error)
 	Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Refused, error)
@@ -173,6 +175,12 @@ func Run(t *testing.T, open Opener) {
 			{"foreign cursors", foreignCursors},
 			{"what is not there", storyOfWhatIsNotThere},
 			{"beside accepts", searchBesideAccepts},
+		}},
+		{"feed", []test{
+			{"follows what is stored", feedFollows},
+			{"goes on behind an event", feedGoesOn},
+			{"is bounded", feedIsBounded},
+			{"beside accepts", feedBesideAccepts},
 		}},
 		{"journal", []test{
 			{"refused ones are kept and paged", refusedAreKeptAndPaged},

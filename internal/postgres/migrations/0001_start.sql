@@ -19,6 +19,7 @@ CREATE TABLE nodes (
   name     text COLLATE "C" NOT NULL,               -- of the machine
   version  text COLLATE "C" NOT NULL,
   schema   integer NOT NULL,            -- that its release knows
+  first_bucket integer NOT NULL DEFAULT 0, -- nothing of it lies in older ones
   began_at bigint NOT NULL,
   seen_at  bigint NOT NULL,             -- the lease runs from here
   commits  bigint NOT NULL DEFAULT 0,   -- so many it has made: tells whether one of unknown outcome was
@@ -37,8 +38,9 @@ CREATE INDEX nodes_alive ON nodes (no) WHERE ended_at = 0;
 
 -- What one node does for all: it holds the row while its lease stands.
 CREATE TABLE duties (
-  name text COLLATE "C" PRIMARY KEY,
-  node integer NOT NULL
+  name   text COLLATE "C" PRIMARY KEY,
+  node   integer NOT NULL, -- 0: nobody's
+  memory bytea             -- what whoever has it keeps for who has it next; NULL: nothing
 );
 
 CREATE TABLE buckets (
