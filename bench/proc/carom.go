@@ -115,8 +115,8 @@ func (c *Carom) get(ctx context.Context, path string) (string, error) {
 	return get(ctx, http.DefaultClient, "http://"+c.Addr+path)
 }
 
-// local asks through the socket in the data folder, which needs no key.
-func (c *Carom) local(ctx context.Context, path string) (string, error) {
+// Local asks through the socket in the data folder, which needs no key, and returns the body of an answer of 200.
+func (c *Carom) Local(ctx context.Context, path string) (string, error) {
 	client := c.LocalClient()
 	defer client.CloseIdleConnections()
 	return get(ctx, client, "http://localhost"+path)
@@ -151,7 +151,7 @@ func get(ctx context.Context, client *http.Client, url string) (string, error) {
 // are all of them when /metrics cannot be read.
 func (c *Carom) Counters(ctx context.Context, names ...string) map[string]float64 {
 	out := map[string]float64{}
-	text, err := c.local(ctx, "/metrics")
+	text, err := c.Local(ctx, "/metrics")
 	if err != nil {
 		return out
 	}
