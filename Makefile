@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean
+.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean bench-postgres
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
@@ -48,6 +48,9 @@ test-upgrade: build ## upgrade the server ten times under load, with senders tha
 
 bench: build ## measure against a bare handler and a bare forwarder; bench/out/latest.json
 	go run ./bench
+
+bench-postgres: build ## the same on a real PostgreSQL, with one node and with two; bench/out/postgres.json
+	go run ./bench -postgres
 
 fuzz: ## fuzz every target for FUZZTIME each (10s)
 	@scripts/fuzz.sh $(FUZZTIME)

@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// The parts, in the order they run.
+// The parts.
 const (
 	ratioPart     = "ratio"
 	latencyPart   = "latency"
@@ -14,10 +14,8 @@ const (
 	beaconsPart   = "beacons"
 	showsPart     = "shows"
 	endpointsPart = "endpoints300"
+	nodesPart     = "nodes"
 )
-
-// partNames is a constant list; nobody writes to it.
-var partNames = []string{ratioPart, latencyPart, isolationPart, growthPart, deadPart, rewardsPart, viewsPart, beaconsPart, showsPart, endpointsPart}
 
 // The keys of figures that more than one function names.
 const (
@@ -72,8 +70,8 @@ func undisturbed(ratio, diff string) func(*report, float64) (string, bool) {
 	}
 }
 
-// figures lists every figure in the order of the table.
-func figures() []figure {
+// folderFigures lists every figure of carom on a data folder, in the order of the table.
+func folderFigures() []figure {
 	return []figure{
 		{"handler_per_s", "/s", "bare net/http handler, requests answered", nil},
 		{figForwarder, "/s", "bare in-memory forwarder, delivered at the sink", nil},

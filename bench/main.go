@@ -1,10 +1,12 @@
 // Command bench measures carom against fixed references and writes the figures to bench/out/latest.json.
 //
 // It talks to the real server, a process of its own, over HTTP. The references, the load generator and the sink are
-// processes too: this binary starts itself anew for each. docs/performance.md says what is measured and how to read it.
+// processes too: this binary starts itself anew for each. With -postgres the server keeps its data in a PostgreSQL that the
+// benchmark starts, alone or as one of two nodes. docs/performance.md says what is measured and how to read it.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -23,6 +25,7 @@ import (
 
 // options are what the command line says.
 type options struct {
+	Suite        suite
 	Carom        string
 	Dir          string
 	Out          string
@@ -58,7 +61,7 @@ func main() {
 	}
 	fail(err)
 	if o.Markdown != "" {
-		fail(updateMarkdown(o.Markdown, o.Out))
+		fail(updateMarkdown(o.Suite, o.Markdown, o.Out))
 		return
 	}
 	fail(bench(ctx, o, os.Stdout))
@@ -77,12 +80,16 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(w)
 	var only string
+	var onPostgres bool
+	folder, postgres := folderSuite(), postgresSuite()
 	f.StringVar(&o.Carom, "carom", "bin/carom", "path of the server's binary")
 	f.StringVar(&o.Dir, "dir", "bench/out/tmp", "folder for data, on a real disk")
-	f.StringVar(&o.Out, "out", "bench/out/latest.json", "file for the figures")
+	f.StringVar(&o.Out, "out", "", "file for the figures (default "+folder.out+", with -postgres "+postgres.out+")")
+	f.BoolVar(&onPostgres, "postgres", false, "measure carom on PostgreSQL, which is started for it")
 	f.StringVar(&o.GrowthDir, "growth-dir", "", "keep the loaded folder of the growth part here, and use it again")
 	f.StringVar(&o.Markdown, "markdown", "", "write the figures of -out into the results table of this file, and measure nothing")
-	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(partNames, ",")+"; the figures of the others are kept")
+	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(folder.names(), ",")+
+		"; with -postgres "+strings.Join(postgres.names(), ",")+"; the figures of the others are kept")
 	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each measurement")
 	f.IntVar(&o.Pairs, "pairs", 5, "alternated pairs of the isolation part")
 	f.Uint64Var(&o.GrowthEvents, "growth-events", 10_000_000, "events to load in the growth part")
@@ -107,13 +114,20 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	if o.Rounds < 1 || o.Pairs < 1 || o.Views < 1 {
 		return o, errors.New("-rounds, -pairs and -views must be at least 1")
 	}
-	o.Only = partNames
+	if o.Suite = folder; onPostgres {
+		o.Suite = postgres
+	}
+	if o.GrowthDir != "" && onPostgres {
+		return o, errors.New("-growth-dir is of no use with -postgres: the database is loaded anew each time, which takes minutes")
+	}
+	o.Out = cmp.Or(o.Out, o.Suite.out)
+	o.Only = o.Suite.names()
 	if only != "" {
 		o.Only = strings.Split(only, ",")
 	}
 	for _, p := range o.Only {
-		if !slices.Contains(partNames, p) {
-			return o, fmt.Errorf("-only names the part %q: the parts are %s", p, strings.Join(partNames, ", "))
+		if !slices.Contains(o.Suite.names(), p) {
+			return o, fmt.Errorf("-only names the part %q: the parts are %s", p, strings.Join(o.Suite.names(), ", "))
 		}
 	}
 	return o, nil
@@ -134,7 +148,7 @@ func bench(ctx context.Context, o options, w io.Writer) error {
 	if inMemory {
 		return fmt.Errorf("%s lies in memory (%s), where a sync costs nothing: choose a folder on a real disk with -dir", o.Dir, fsName)
 	}
-	rep, err := readReport(o.Out)
+	rep, err := readReport(o.Suite, o.Out)
 	if err != nil {
 		return err
 	}
@@ -144,18 +158,18 @@ func bench(ctx context.Context, o options, w io.Writer) error {
 		return err
 	}
 	defer r.close()
-	for _, name := range partNames {
-		if !slices.Contains(o.Only, name) {
+	for _, sp := range o.Suite.parts {
+		if !r.ran(sp.name) {
 			continue
 		}
 		began := time.Now()
-		r.say("%s", name)
+		r.say("%s", sp.name)
 		p := &part{At: began.UTC().Format(time.RFC3339), Carom: version(o.Carom), Quick: o.Quick}
-		if err := r.parts()[name](ctx, rep, p); err != nil {
-			return fmt.Errorf("part %s: %w", name, err)
+		if err := sp.run(r, ctx, rep, p); err != nil {
+			return fmt.Errorf("part %s: %w", sp.name, err)
 		}
 		p.Seconds = time.Since(began).Round(time.Second).Seconds()
-		rep.Parts[name] = p
+		rep.Parts[sp.name] = p
 		if err := rep.write(o.Out); err != nil {
 			return err
 		}

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,9 +20,12 @@ import (
 	"carom/bench/proc"
 	"carom/bench/reference"
 	"carom/bench/standin"
+	"carom/internal/config"
 	"carom/internal/objects"
+	"carom/internal/server"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 )
 
 // TestMain lets the test binary be the benchmark's own parts and the stand-in for the server.
@@ -29,6 +34,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case isPart(os.Args):
 		err = runPart(context.Background(), os.Args[1], os.Args[2:], os.Stdin, os.Stdout)
+	case len(os.Args) > 1 && os.Args[1] == "serve" && os.Getenv("CAROM_DATABASE") != "":
+		err = serve(os.Args[2:])
 	case len(os.Args) > 1 && os.Args[1] == "serve":
 		err = standin.Run(os.Args[2:])
 	default:
@@ -42,14 +49,30 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// serve is carom itself: no stand-in has its tables.
+func serve(args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	config.Flags(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	cfg, err := config.Load(flags, os.Environ)
+	if err != nil {
+		return err
+	}
+	return server.Run(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel})), "test")
+}
+
 // tiny are options for a run against the stand-in that takes as little time as can be.
-func tiny(t *testing.T) options {
+func tiny(t *testing.T, more ...string) options {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := parseOptions([]string{"-rounds", "1", "-pairs", "1", "-growth-events", "500", "-dead-events", "300", "-views", "30", "-only", "ratio"}, io.Discard)
+	o, err := parseOptions(append(more, "-rounds", "1", "-pairs", "1", "-growth-events", "500", "-dead-events", "300", "-views", "30", "-only", "ratio"), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +89,13 @@ func TestPartsAgainstAStandIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.close)
-	rep, err := readReport(r.Out)
+	rep, err := readReport(r.Suite, r.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range partNames {
-		p := &part{}
-		if err := r.parts()[name](context.Background(), rep, p); err != nil {
+	for _, sp := range r.Suite.parts {
+		name, p := sp.name, &part{}
+		if err := sp.run(r, context.Background(), rep, p); err != nil {
 			t.Fatalf("part %s: %v", name, err)
 		}
 		rep.Parts[name] = p
@@ -81,7 +104,7 @@ func TestPartsAgainstAStandIn(t *testing.T) {
 		}
 	}
 	rep.sum()
-	for _, f := range figures() {
+	for _, f := range r.Suite.figures {
 		// On a slow machine nothing may get through in so short a window, and then there is no ratio.
 		if v, ok := rep.get(f.key); !ok && !strings.HasSuffix(f.key, "ratio") {
 			t.Errorf("%s was not measured", f.key)
@@ -114,7 +137,7 @@ func TestForgottenViewsAreNoticed(t *testing.T) {
 
 func TestReportKeepsTheFiguresOfOtherParts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out", "latest.json")
-	rep, err := readReport(path)
+	rep, err := readReport(folderSuite(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +166,7 @@ func TestReportKeepsTheFiguresOfOtherParts(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("file (-want +got):\n%s", diff)
 	}
-	back, err := readReport(path)
+	back, err := readReport(folderSuite(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +224,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rep := &report{figures: tt.figures}
+			rep := &report{suite: folderSuite(), figures: tt.figures}
 			for _, row := range rep.rows() {
 				if row.key == tt.key && row.verdict != tt.want {
 					t.Errorf("verdict %q, want %q (%+v)", row.verdict, tt.want, row)
@@ -214,15 +237,16 @@ func TestVerdicts(t *testing.T) {
 func TestMarkdownReplacesOnlyTheTable(t *testing.T) {
 	dir := t.TempDir()
 	doc, out := filepath.Join(dir, "doc.md"), filepath.Join(dir, "latest.json")
-	rep := &report{Parts: map[string]*part{ratioPart: {At: "2026-01-02", Carom: "carom 0.1"}}, figures: map[string]float64{"ratio": 0.8}}
+	fs := folderSuite()
+	rep := &report{suite: fs, Parts: map[string]*part{ratioPart: {At: "2026-01-02", Carom: "carom 0.1"}}, figures: map[string]float64{"ratio": 0.8}}
 	if err := rep.write(out); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(doc, []byte("before\n"+resultsBegin+"\nstale figures\n"+resultsEnd+"\nafter\n"), 0o644); err != nil {
+	if err := os.WriteFile(doc, []byte("before\n"+fs.begin+"\nstale figures\n"+fs.end+"\nafter\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // writing twice changes nothing
-		if err := updateMarkdown(doc, out); err != nil {
+		if err := updateMarkdown(fs, doc, out); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -231,14 +255,14 @@ func TestMarkdownReplacesOnlyTheTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := string(b)
-	if !strings.HasPrefix(s, "before\n") || !strings.HasSuffix(s, resultsEnd+"\nafter\n") || strings.Contains(s, "stale") ||
+	if !strings.HasPrefix(s, "before\n") || !strings.HasSuffix(s, fs.end+"\nafter\n") || strings.Contains(s, "stale") ||
 		!strings.Contains(s, "| `ratio` | 0.8 | ≥ 0.7 | met |") || strings.Contains(s, "handler_per_s") {
 		t.Errorf("document:\n%s", s)
 	}
 	if err := os.WriteFile(doc, []byte("no place"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := updateMarkdown(doc, out); err == nil {
+	if err := updateMarkdown(fs, doc, out); err == nil {
 		t.Error("a document without the place was accepted")
 	}
 }
@@ -251,7 +275,10 @@ func TestOptions(t *testing.T) {
 	if diff := cmp.Diff([]string{latencyPart, deadPart}, o.Only); diff != "" {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
-	for _, args := range [][]string{{"-only", "speed"}, {"-rounds", "0"}, {"quick"}, {"-fast"}} {
+	if o, err = parseOptions([]string{"-postgres", "-only", "growth,nodes"}, io.Discard); err != nil || o.Out != "bench/out/postgres.json" || o.Suite.target != postgresTarget {
+		t.Errorf("options = %+v, %v", o, err)
+	}
+	for _, args := range [][]string{{"-only", "speed"}, {"-rounds", "0"}, {"quick"}, {"-fast"}, {"-postgres", "-only", "dead"}, {"-only", "nodes"}, {"-postgres", "-growth-dir", "x"}} {
 		if _, err := parseOptions(args, io.Discard); err == nil {
 			t.Errorf("%q was accepted", args)
 		}

@@ -6,18 +6,12 @@ import (
 	"strings"
 )
 
-// The table of figures stands between these lines of docs/performance.md.
-const (
-	resultsBegin = "<!-- results begin: written by `go run ./bench -markdown docs/performance.md` -->"
-	resultsEnd   = "<!-- results end -->"
-)
-
-// updateMarkdown writes the figures of the report at from into the document at path.
-func updateMarkdown(path, from string) error {
+// updateMarkdown writes the figures of the report at from into the suite's place in the document at path.
+func updateMarkdown(s suite, path, from string) error {
 	if _, err := os.Stat(from); err != nil {
-		return fmt.Errorf("there are no figures to write: run `make bench` first: %w", err)
+		return fmt.Errorf("there are no figures to write: run `make %s` first: %w", s.target, err)
 	}
-	rep, err := readReport(from)
+	rep, err := readReport(s, from)
 	if err != nil {
 		return err
 	}
@@ -25,26 +19,26 @@ func updateMarkdown(path, from string) error {
 	if err != nil {
 		return err
 	}
-	before, rest, ok1 := strings.Cut(string(b), resultsBegin)
-	_, after, ok2 := strings.Cut(rest, resultsEnd)
+	before, rest, ok1 := strings.Cut(string(b), s.begin)
+	_, after, ok2 := strings.Cut(rest, s.end)
 	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no place for the figures: it needs the lines\n%s\n%s", path, resultsBegin, resultsEnd)
+		return fmt.Errorf("%s has no place for the figures: it needs the lines\n%s\n%s", path, s.begin, s.end)
 	}
-	return os.WriteFile(path, []byte(before+resultsBegin+"\n\n"+rep.markdown()+"\n"+resultsEnd+after), 0o644)
+	return os.WriteFile(path, []byte(before+s.begin+"\n\n"+rep.markdown()+"\n"+s.end+after), 0o644)
 }
 
 // markdown writes the table of figures that were measured, and where.
 func (r *report) markdown() string {
 	var b strings.Builder
 	m := r.Machine
-	fmt.Fprintf(&b, "Measured %s: %d cores (%s), %s, data folder on %s, %s.\n\n", m.Date, m.Cores, m.CPU, m.Kernel, m.FileSystem, m.Go)
+	fmt.Fprintf(&b, "Measured %s: %d cores (%s), %s, data on %s, %s.\n\n", m.Date, m.Cores, m.CPU, m.Kernel, m.FileSystem, m.Go)
 	b.WriteString("| figure | value | target | | meaning |\n|---|---:|---|---|---|\n")
 	for _, row := range r.rows() {
 		if row.value != "not measured" {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", row.key, row.value, row.target, row.verdict, row.label)
 		}
 	}
-	for _, name := range partNames {
+	for _, name := range r.suite.names() {
 		if p := r.Parts[name]; p != nil {
 			trial := ""
 			if p.Quick {

@@ -48,6 +48,9 @@ type measurement struct {
 	Lag        float64          `json:"lag_ms"` // of the load generator's own pacer
 	Error      string           `json:"error,omitempty"`
 
+	Nodes    int              `json:"nodes,omitempty"`    // on one database
+	Database *databaseAccount `json:"database,omitempty"` // nil with a data folder
+
 	Ad    *stat.Percentiles `json:"ad,omitempty"` // of views: the requests before the last one
 	Start *stat.Percentiles `json:"start,omitempty"`
 
@@ -58,9 +61,10 @@ type measurement struct {
 type reading struct {
 	at       time.Time
 	unique   int64
-	cpu      time.Duration // of the target
+	cpu      time.Duration // of the target, all nodes together
 	sinkCPU  time.Duration
 	counters map[string]float64
+	database databaseReading
 }
 
 func (r *rig) read(ctx context.Context, t target, run uint32) (x reading, err error) {
@@ -72,15 +76,31 @@ func (r *rig) read(ctx context.Context, t target, run uint32) (x reading, err er
 	if err != nil {
 		return x, fmt.Errorf("%s: %w", t.name, err)
 	}
+	for _, c := range t.others {
+		its, err := c.Usage()
+		if err != nil {
+			return x, fmt.Errorf("%s: %w", t.name, err)
+		}
+		u.CPU += its.CPU
+	}
 	su, err := r.sink.Usage()
 	if err != nil {
 		return x, err
 	}
 	x = reading{at: time.Unix(0, s.At), unique: s.Unique, cpu: u.CPU, sinkCPU: su.CPU}
-	if t.carom != nil {
-		x.counters = t.carom.Counters(ctx, metricCommits, metricSyncs)
+	for _, c := range t.nodes() {
+		counters := c.Counters(ctx, metricCommits, metricSyncs)
+		for name, v := range x.counters {
+			if _, ok := counters[name]; ok {
+				counters[name] += v
+			}
+		}
+		x.counters = counters
 	}
-	return x, nil
+	if t.onDB {
+		x.database, err = r.db.read(ctx)
+	}
+	return x, err
 }
 
 // plan says how a target is loaded.
@@ -110,6 +130,9 @@ func (r *rig) measure(ctx context.Context, t target, p plan) (m measurement, err
 		var l loaded
 		cfg := t.traffic
 		cfg.Addr, cfg.Run, cfg.Senders, cfg.Rate = t.addr, run, cmp.Or(p.senders, r.Senders), p.rate
+		for _, c := range t.others {
+			cfg.More = append(cfg.More, c.Addr)
+		}
 		cfg.StartAt, cfg.WarmUp, cfg.Duration = start.UnixNano(), p.warmUp, p.window
 		l.res, l.cpu, l.err = r.load(cfg)
 		done <- l
@@ -180,6 +203,10 @@ func (r *rig) finish(ctx context.Context, t target, run uint32, res *load.Result
 	m.SinkCPU = (end.sinkCPU - first.sinkCPU).Seconds()
 	m.Commits = difference(first.counters, last.counters, metricCommits)
 	m.Syncs = difference(first.counters, last.counters, metricSyncs)
+	if t.onDB {
+		m.Nodes = len(t.nodes())
+		m.Database = accountOf(first.database, end.database, events, m.Commits, m.Delivered*seconds, seconds)
+	}
 	u, err := t.process.Usage()
 	m.PeakRSS = megabytes(u.PeakRSS)
 	return err

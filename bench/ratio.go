@@ -10,14 +10,6 @@ import (
 	"carom/bench/stat"
 )
 
-// parts returns the function of each part.
-func (r *rig) parts() map[string]func(context.Context, *report, *part) error {
-	return map[string]func(context.Context, *report, *part) error{
-		ratioPart: r.ratio, latencyPart: r.latency, isolationPart: r.isolation, growthPart: r.growth, deadPart: r.dead,
-		rewardsPart: r.rewards, viewsPart: r.views, beaconsPart: r.beacons, showsPart: r.shows, endpointsPart: r.endpoints300,
-	}
-}
-
 // rotated returns targets, or their names, beginning with another one each round, so that none always runs on the warmest machine.
 func rotated[T any](targets []T, round int) []T {
 	i := round % len(targets)

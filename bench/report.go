@@ -23,6 +23,7 @@ import (
 type report struct {
 	Machine machine
 	Parts   map[string]*part // by name, only those that ran
+	suite   suite
 	figures map[string]float64
 }
 
@@ -128,7 +129,7 @@ func (r *report) sum() {
 // MarshalJSON writes every figure, null when it was not measured.
 func (r *report) MarshalJSON() ([]byte, error) {
 	out := map[string]any{"machine": r.Machine, "parts": r.Parts}
-	for _, f := range figures() {
+	for _, f := range r.suite.figures {
 		out[f.key] = nil
 		if v, ok := r.get(f.key); ok {
 			out[f.key] = json.Number(number(v))
@@ -147,8 +148,8 @@ func (r *report) UnmarshalJSON(b []byte) error {
 	if err := errors.Join(json.Unmarshal(b, &head), json.Unmarshal(b, &all)); err != nil {
 		return err
 	}
-	*r = report{Machine: head.Machine, Parts: head.Parts, figures: map[string]float64{}}
-	for _, f := range figures() {
+	*r = report{Machine: head.Machine, Parts: head.Parts, suite: r.suite, figures: map[string]float64{}}
+	for _, f := range r.suite.figures {
 		var v *float64
 		if err := json.Unmarshal(all[f.key], &v); err == nil && v != nil {
 			r.figures[f.key] = *v
@@ -167,8 +168,8 @@ func number(v float64) string {
 }
 
 // readReport reads the figures of earlier runs; none when there is no file.
-func readReport(path string) (*report, error) {
-	rep := &report{Parts: map[string]*part{}, figures: map[string]float64{}}
+func readReport(s suite, path string) (*report, error) {
+	rep := &report{Parts: map[string]*part{}, suite: s, figures: map[string]float64{}}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return rep, nil
@@ -207,7 +208,7 @@ func (r *report) print(w io.Writer) {
 		_, _ = fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", row.key, row.value, row.target, row.verdict, row.label)
 	}
 	_ = tw.Flush() // what cannot be printed is in the file
-	for _, name := range partNames {
+	for _, name := range r.suite.names() {
 		if p := r.Parts[name]; p != nil {
 			for _, n := range p.Notes {
 				_, _ = fmt.Fprintf(w, "note, %s: %s\n", name, n)
@@ -224,7 +225,7 @@ type row struct{ key, value, target, verdict, label string }
 
 func (r *report) rows() []row {
 	var out []row
-	for _, f := range figures() {
+	for _, f := range r.suite.figures {
 		line := row{key: f.key, value: "not measured", label: f.label}
 		v, ok := r.get(f.key)
 		if ok {

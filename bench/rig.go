@@ -27,6 +27,7 @@ type rig struct {
 	w       io.Writer
 	sink    *proc.Part
 	client  sink.Client
+	db      *database // nil: every server has a data folder
 	nextRun uint32
 	servers []*proc.Carom // started, perhaps ended
 	dirs    int
@@ -40,6 +41,17 @@ type target struct {
 	process *proc.Process
 	carom   *proc.Carom // nil for a reference
 	sends   bool        // passes events on to the sink
+
+	others []*proc.Carom // further nodes on the same database, which get their share of the load
+	onDB   bool          // its data is in the rig's database
+}
+
+// nodes are all servers of the target; none for a reference.
+func (t *target) nodes() []*proc.Carom {
+	if t.carom == nil {
+		return nil
+	}
+	return append([]*proc.Carom{t.carom}, t.others...)
 }
 
 func newRig(o options, w io.Writer) (*rig, error) {
@@ -49,6 +61,12 @@ func newRig(o options, w io.Writer) (*rig, error) {
 		return nil, err
 	}
 	r.client = sink.Client{Addr: r.sink.Addr}
+	if o.Suite.target == postgresTarget {
+		if r.db, err = startDatabase(o.Dir); err != nil {
+			r.close()
+			return nil, err
+		}
+	}
 	return r, nil
 }
 
@@ -58,6 +76,9 @@ func (r *rig) close() {
 		s.Kill()
 	}
 	_ = r.sink.Stop(time.Second) // killed when it does not listen
+	if r.db != nil {
+		_ = r.db.cluster.Close() // its folder is temporary, and goes with this process at the latest
+	}
 }
 
 // log is the file that the benchmark's own processes write to when something goes wrong.
@@ -115,12 +136,21 @@ func (r *rig) start(ctx context.Context, dir, secret string, endpoints []endpoin
 
 // startWith starts a server in dir with these objects. What is sent to it is the caller's to say.
 func (r *rig) startWith(ctx context.Context, dir, objects string) (target, error) {
-	c, err := proc.StartCarom(ctx, proc.Setup{Binary: r.Carom, Dir: dir, Config: objects})
+	c, err := r.launch(ctx, proc.Setup{Dir: dir, Config: objects})
 	if err != nil {
 		return target{}, err
 	}
-	r.servers = append(r.servers, c)
 	return target{name: "carom", addr: c.Addr, process: c.Process, carom: c}, nil
+}
+
+// launch starts a server and waits until it is ready.
+func (r *rig) launch(ctx context.Context, s proc.Setup) (*proc.Carom, error) {
+	s.Binary = r.Carom
+	c, err := proc.StartCarom(ctx, s)
+	if err == nil {
+		r.servers = append(r.servers, c)
+	}
+	return c, err
 }
 
 // one starts a server in a fresh folder with the sink as its only endpoint.

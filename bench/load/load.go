@@ -21,6 +21,7 @@ import (
 // Config says what to send. It travels as JSON to the process that sends.
 type Config struct {
 	Addr     string        `json:"addr"`     // host and port
+	More     []string      `json:"more"`     // of further servers: the senders are divided evenly among all
 	Paths    []string      `json:"paths"`    // request targets with placeholders, taken in turn by the event's number
 	Run      uint32        `json:"run"`      // goes into every mark
 	Senders  int           `json:"senders"`  // connections
@@ -105,10 +106,13 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		}
 	}
 	senders := make([]*sender, cfg.Senders)
+	addrs := append([]string{cfg.Addr}, cfg.More...)
 	for i := range senders {
-		s, err := newSender(ctx, cfg, known)
+		its := cfg
+		its.Addr = addrs[i%len(addrs)]
+		s, err := newSender(ctx, its, known)
 		if err != nil {
-			return nil, fmt.Errorf("connect sender %d to %s: %w", i, cfg.Addr, err)
+			return nil, fmt.Errorf("connect sender %d to %s: %w", i, its.Addr, err)
 		}
 		defer s.close()
 		senders[i] = s

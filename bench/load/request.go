@@ -25,6 +25,9 @@ const (
 	spread = 2_654_435_761
 )
 
+// User is the Telegram id of an event's user, which has as many digits as any other.
+func User(seq uint64) uint64 { return 7_000_000_000 + seq*spread%users }
+
 // tokens are what a file has for each event. It is kept as it was read, so that a token is copied from it and nothing is made.
 type tokens struct {
 	b         []byte
@@ -154,7 +157,7 @@ func (r *request) patch(m mark.Mark) {
 		case YMID:
 			mark.Put(r.b[s.at:], m)
 		case TelegramID:
-			u := 7_000_000_000 + m.Seq*spread%users
+			u := User(m.Seq)
 			for i := telegramDigits - 1; i >= 0; i-- {
 				r.b[s.at+i] = byte('0' + u%10)
 				u /= 10

@@ -118,8 +118,8 @@ func (c *Carom) get(ctx context.Context, path string) (string, error) {
 	return get(ctx, http.DefaultClient, "http://"+c.Addr+path)
 }
 
-// local asks through the socket in the data folder, which needs no key.
-func (c *Carom) local(ctx context.Context, path string) (string, error) {
+// Local asks through the socket in the data folder, which needs no key, and returns the body of an answer of 200.
+func (c *Carom) Local(ctx context.Context, path string) (string, error) {
 	client := c.LocalClient()
 	defer client.CloseIdleConnections()
 	return get(ctx, client, "http://localhost"+path)
@@ -128,7 +128,7 @@ func (c *Carom) local(ctx context.Context, path string) (string, error) {
 // Ledger has the server prove its whole ledger, and returns what it found.
 func (c *Carom) Ledger(ctx context.Context) (carom.LedgerReport, error) {
 	var report carom.LedgerReport
-	text, err := c.local(ctx, "/v1/ledger/check")
+	text, err := c.Local(ctx, "/v1/ledger/check")
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &report)
 	}
@@ -170,7 +170,7 @@ func get(ctx context.Context, client *http.Client, url string) (string, error) {
 // are all of them when /metrics cannot be read.
 func (c *Carom) Counters(ctx context.Context, names ...string) map[string]float64 {
 	out := map[string]float64{}
-	text, err := c.local(ctx, "/metrics")
+	text, err := c.Local(ctx, "/metrics")
 	if err != nil {
 		return out
 	}

@@ -59,3 +59,12 @@ func kib(status, name string) int64 {
 	n, _ := strconv.ParseInt(fields[0], 10, 64) // the kernel writes digits
 	return n * 1024
 }
+
+// Memory is how much the machine has, in bytes; 0 where the platform does not tell.
+func Memory() int64 {
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	return kib("\n"+string(info), "MemTotal:")
+}
