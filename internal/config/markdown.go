@@ -27,7 +27,7 @@ func Markdown() string {
 			init = "`" + s.init + "`"
 		}
 		value, flag := s.bind(&Config{}), "`--"+s.flag()+"`"
-		if s.secret {
+		if s.secret && !s.flagged {
 			flag = ""
 		}
 		kind := value.Type()

@@ -12,7 +12,7 @@ type setting struct {
 	key     string // in the settings file; names of flag and variable follow from it
 	init    string // the default, as text
 	help    string // a sentence without its full stop
-	secret  bool   // it is never printed and has no flag; KEY_file names a file that holds it
+	secret  bool   // it is never printed and has no flag, see flagged; KEY_file names a file that holds it
 	flagged bool   // a secret with a flag all the same, since what it names need not hold a password
 	noFile  bool   // it cannot stand in the settings file
 	bind    func(*Config) pflag.Value
