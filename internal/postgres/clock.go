@@ -10,6 +10,7 @@ import (
 type clock struct {
 	machine func() time.Time // this machine's; tests have it go wrong
 	last    atomic.Pointer[reading]
+	told    atomic.Int64 // the latest time that was told, in nanoseconds since 1970
 }
 
 // reading is what the database's clock said.
@@ -37,7 +38,24 @@ func (c *clock) now() time.Time {
 	if r == nil {
 		return c.machine().UTC()
 	}
-	return r.database.Add(time.Since(r.here))
+	return c.onwards(r.database.Add(time.Since(r.here)))
+}
+
+// setBack is by how much the time may be before what was told last without being told: a surer reading differs by less. When it is
+// further back, the database's clock was set.
+const setBack = time.Second
+
+// onwards keeps the time from running backwards when a surer reading takes the place of another: it stands still instead.
+func (c *clock) onwards(t time.Time) time.Time {
+	for {
+		told := c.told.Load()
+		if behind := told - t.UnixNano(); behind > 0 && behind < int64(setBack) {
+			return time.Unix(0, told).UTC()
+		}
+		if c.told.CompareAndSwap(told, t.UnixNano()) {
+			return t
+		}
+	}
 }
 
 // ahead is how far this machine's clock is ahead of the database's; below zero when it is behind.

@@ -77,19 +77,35 @@ type opened struct {
 	Store
 	folder *store.Store    // a data folder, of this process alone
 	shared *postgres.Store // a database, which other nodes may share
+	unlock func() error    // of the data folder of a node, in which its socket and its certificates are
+}
+
+// Close closes the store, and lets go of the data folder.
+func (o opened) Close() error {
+	if o.unlock == nil {
+		return o.Store.Close() // which has the lock
+	}
+	return errors.Join(o.Store.Close(), o.unlock())
 }
 
 func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version string) (opened, error) {
 	log = log.With("component", "store")
 	if cfg.Database != "" {
+		lock, err := store.LockFolder(cfg.Data)
+		if err != nil {
+			return opened{}, err
+		}
+		if store.Holds(cfg.Data) {
+			log.Warn("the data folder holds what was kept before there was a database; nothing of it is used: see `carom move`", "data", cfg.Data)
+		}
 		st, err := postgres.Open(ctx, postgres.Options{
 			URL: cfg.Database, Name: cfg.NodeName, Version: version, Deployment: deployment(cfg), BucketEvents: cfg.BucketEvents, Retention: cfg.Retention,
 			UnverifiedRetention: cfg.UnverifiedRetention, MaxQueue: cfg.MaxQueue, Decide: reward.Decide, Log: log,
 		})
 		if err != nil {
-			return opened{}, err
+			return opened{}, errors.Join(err, lock.Unlock())
 		}
-		return opened{Store: st, shared: st}, nil
+		return opened{Store: st, shared: st, unlock: lock.Unlock}, nil
 	}
 	st, err := store.Open(cfg.Data, store.Options{
 		BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,

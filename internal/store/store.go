@@ -203,10 +203,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 			_ = s.Close() // the first error says more
 		}
 	}()
-	if err := makeFolder(dir); err != nil {
-		return nil, fmt.Errorf("data folder: %w: %w", carom.ErrUnavailable, err)
-	}
-	if err := s.takeLock(); err != nil {
+	if s.lock, err = LockFolder(dir); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, RestoringFile)); err == nil {
@@ -252,18 +249,27 @@ func (s *Store) writePlain(ctx context.Context, f func(tables.Tx) error) error {
 // counts and samples are stored within about a second.
 func (s *Store) Unverified(v carom.Unverified) { s.unverified.Add(v) }
 
-// takeLock makes this process the only one that uses the folder. The lock is the operating system's: it ends with the process.
-func (s *Store) takeLock() error {
-	lock := flock.New(filepath.Join(s.dir, LockFile))
+// Holds says whether a data folder has a database in it.
+func Holds(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, databaseFile))
+	return err == nil
+}
+
+// LockFolder makes the data folder dir, if it is not there, and this process the only one that uses it, until the lock is unlocked. It is the
+// operating system's: it ends with the process. It returns carom.ErrConflict when another process has it.
+func LockFolder(dir string) (*flock.Flock, error) {
+	if err := makeFolder(dir); err != nil {
+		return nil, fmt.Errorf("data folder: %w: %w", carom.ErrUnavailable, err)
+	}
+	lock := flock.New(filepath.Join(dir, LockFile))
 	ok, err := lock.TryLock()
 	if err != nil {
-		return fmt.Errorf("data folder %s cannot be written: %w: %w", s.dir, carom.ErrUnavailable, err)
+		return nil, fmt.Errorf("data folder %s cannot be written: %w: %w", dir, carom.ErrUnavailable, err)
 	}
 	if !ok {
-		return fmt.Errorf("data folder %s is in use by another carom: stop that one, or choose another folder with --data: %w", s.dir, carom.ErrConflict)
+		return nil, fmt.Errorf("data folder %s is in use by another carom: stop that one, or choose another folder with --data: %w", dir, carom.ErrConflict)
 	}
-	s.lock = lock
-	return nil
+	return lock, nil
 }
 
 // makeFolder makes dir and the folders above it, so that their names survive a power cut.
