@@ -15,7 +15,7 @@ const (
 	pruneSlice = 1000    // rows that one statement deletes
 )
 
-// keepHouse ends the leases of dead nodes, follows what others have done to API keys, makes partitions before they are needed, and, on the one node whose duty it is, drops
+// keepHouse ends the leases of dead nodes, finds what lost claims have taken, follows what others have done to API keys, makes partitions before they are needed, and, on the one node whose duty it is, drops
 // what retention no longer keeps, until ctx ends.
 func (s *Store) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(reapEvery)
@@ -30,7 +30,10 @@ func (s *Store) keepHouse(ctx context.Context) {
 		}
 		err := s.reap(ctx)
 		if err == nil {
-			err = s.LoadKeys(ctx) // what another node has created or revoked
+			err = s.findLost(ctx)
+		}
+		if err == nil {
+			err = s.refreshKeys(ctx) // what another node has created or revoked
 		}
 		if err == nil && time.Since(tidied) >= tidyEvery {
 			if err = s.makeAhead(ctx); err == nil {
@@ -43,6 +46,13 @@ func (s *Store) keepHouse(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// refreshKeys follows what other nodes have done to API keys.
+func (s *Store) refreshKeys(ctx context.Context) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.LoadKeys(ctx)
 }
 
 // makeAhead makes the partitions of the next buckets.
@@ -63,6 +73,8 @@ func (s *Store) OnDuty(ctx context.Context, name string) (bool, error) {
 	if l == nil || !l.valid() {
 		return false, nil
 	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	var node int
 	err := s.lanes.QueryRowContext(ctx, `INSERT INTO duties AS d (name, node) VALUES ($1, $2) ON CONFLICT (name)
 		DO UPDATE SET node = CASE WHEN EXISTS (SELECT 1 FROM nodes WHERE no = d.node AND ended_at = 0) THEN d.node ELSE excluded.node END RETURNING node`,
