@@ -53,13 +53,13 @@ type occurrence struct {
 }
 
 func newChaos(o options, w io.Writer) (_ *chaos, err error) {
-	c := &chaos{options: o, w: w, rng: rand.New(rand.NewPCG(o.Seed, 1))}
+	c := &chaos{options: o, w: w, rng: newRand(o, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	if c.sink, err = startSink(o.Seed); err != nil {
+	if c.sink, err = startSink(newRand(o, 3)); err != nil {
 		return nil, err
 	}
 	if c.databases, err = startDatabases(); err != nil {
@@ -275,6 +275,9 @@ func (c *chaos) askForViews(ctx context.Context, entries []entry) (map[carom.Vie
 	}
 	return out, nil
 }
+
+// newRand draws by the seed: one for each goroutine.
+func newRand(o options, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(o.Seed, stream)) }
 
 // inFlight counts what may be sent twice because of a fault of some nodes: what the sink had accepted without the outcome being
 // stored, and attempts that they had under way.

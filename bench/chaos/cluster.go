@@ -52,7 +52,7 @@ func (d *databases) close() error {
 	return errors.Join(errs...)
 }
 
-// failOver loses the primary for good, and makes the replica the primary.
+// failOver loses the primary for good, and makes the replica the primary. away is called in between.
 func (d *databases) failOver(away func() error) error {
 	if err := d.first.Kill(); err != nil {
 		return err
@@ -120,9 +120,13 @@ func (n *node) running() bool {
 	}
 }
 
-// cut sets the ways to both databases.
-func (n *node) cut(how cut) {
-	for _, w := range n.ways {
+// cut sets the ways to both databases, or to the second alone when the first has gone for good.
+func (n *node) cut(how cut, d *databases) {
+	ways := n.ways
+	if d.lost {
+		ways = ways[1:]
+	}
+	for _, w := range ways {
 		w.set(how)
 	}
 }

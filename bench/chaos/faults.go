@@ -74,6 +74,14 @@ var kinds = []fault{
 			return errors.Join(pause(ctx, c.between(shortLeast, 4*time.Second)), c.databases.primary.Resume())
 		})
 	}},
+	{"primary away for longer than the leases", 25 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
+		return c.ofDatabase(ctx, o, func() error {
+			if err := c.databases.primary.Stop(pgtest.Immediate); err != nil {
+				return err
+			}
+			return errors.Join(pause(ctx, c.between(longLeast, longMost)), c.databases.primary.Restart(pgtest.Immediate))
+		})
+	}},
 	{"node killed while the primary restarts", 12 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
 		n := c.node(o)
 		return c.ofDatabase(ctx, o, func() error {
@@ -244,8 +252,8 @@ func (c *chaos) halt(ctx context.Context, o *occurrence, lasts time.Duration) (e
 func (c *chaos) cutOff(ctx context.Context, o *occurrence, how cut, lasts time.Duration) error {
 	x := c.node(o)
 	n := c.underWay(ctx, x)
-	x.cut(how)
-	defer x.cut(open)
+	x.cut(how, c.databases)
+	defer x.cut(open, c.databases)
 	if err := pause(ctx, min(lasts, lossOfLease)); err != nil {
 		return err
 	}
@@ -284,9 +292,13 @@ func (c *chaos) withoutReplica(ctx context.Context, o *occurrence) error {
 	return errors.Join(err, err2, c.databases.second.Restart(pgtest.Fast))
 }
 
-// failOver loses the primary and promotes the replica, as an operator or a watchdog does after some seconds.
+// failOver loses the primary and promotes the replica, as an operator or a watchdog does after some seconds. The machine of the
+// primary has gone with it: nobody tells the nodes that their connections are of no use any more.
 func (c *chaos) failOver(ctx context.Context, o *occurrence) error {
 	return c.ofDatabase(ctx, o, func() error {
+		for _, n := range c.nodes {
+			n.ways[0].set(silent)
+		}
 		return c.databases.failOver(func() error { return pause(ctx, c.between(time.Second, 4*time.Second)) })
 	})
 }

@@ -235,7 +235,7 @@ func (f *facts) deliveries(r *report, events map[string]stored) {
 			stray = append(stray, a.path+a.key)
 		}
 		if a.path == once && len(a.requests) > 1 {
-			again = append(again, a.key)
+			again = append(again, fmt.Sprintf("%s at %v", a.key, a.requests))
 		}
 	}
 	for _, s := range []carom.DeliveryState{carom.Delivered, carom.Pending, carom.Dead, carom.Expired} {

@@ -62,12 +62,12 @@ type acceptance struct {
 	delivery
 }
 
-func startSink(seed uint64) (*sink, error) {
+func startSink(rng *rand.Rand) (*sink, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{addr: l.Addr().String(), done: make(chan struct{}), rng: rand.New(rand.NewPCG(seed, 3)), arrivals: map[delivery]*arrival{}}
+	s := &sink{addr: l.Addr().String(), done: make(chan struct{}), rng: rng, arrivals: map[delivery]*arrival{}}
 	s.srv = &http.Server{Handler: s}
 	go func() {
 		_ = s.srv.Serve(l) // ends when the sink is closed

@@ -70,10 +70,11 @@ type sums struct {
 const (
 	tryPatience = 3 * time.Second // of the balancer, with one node
 	connectIn   = time.Second
-	avoidFor    = time.Second // a node that did not answer
-	repeatAfter = time.Second // of a sender, with what was not acknowledged
-	givesUp     = 0.05        // of them never repeat
-	margin      = 1.05        // by how much more is sent than is asked for, since some of it are copies
+	avoidFor    = time.Second      // a node that did not answer
+	repeatAfter = time.Second      // of a sender, with what was not acknowledged
+	givesUp     = 0.05             // of them never repeat
+	waits       = 15 * time.Second // of load that waits for a free sender: networks do not stop to send for a fault
+	margin      = 1.05             // by how much more is sent than is asked for, since some of it are copies
 )
 
 // traffic sends postbacks through a balancer, and keeps account of the answers.
@@ -115,8 +116,8 @@ type opened struct {
 func newTraffic(o options, nodes []*node, secret string) *traffic {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &traffic{
-		nodes: nodes, secret: secret, rate: o.Rate, prefix: fmt.Sprintf("x%08x", uint32(o.Seed)), work: make(chan int, o.Senders), cancel: cancel,
-		avoid: make([]atomic.Int64, len(nodes)), rng: rand.New(rand.NewPCG(o.Seed, 2)), flows: true, since: time.Now(),
+		nodes: nodes, secret: secret, rate: o.Rate, prefix: fmt.Sprintf("x%08x", uint32(o.Seed)), work: make(chan int, int(o.Rate*waits.Seconds())), cancel: cancel,
+		avoid: make([]atomic.Int64, len(nodes)), rng: newRand(o, 2), flows: true, since: time.Now(),
 	}
 	t.sums.Statuses = map[int]int64{}
 	t.wg.Go(func() { t.pace(ctx) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"carom"
@@ -17,11 +18,22 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 	if l == nil || !l.valid() {
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errNoLink)
 	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	if err := s.giveBack(ctx, c.Endpoint); err != nil {
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", err)
 	}
 	number := s.claims.number()
-	rows, err := s.claimRows(ctx, c, l)
+	s.claims.making.RLock()
+	until := s.clock.now().Add(s.answerIn())
+	rows, err := s.claimRows(ctx, c, l, until)
+	for _, row := range rows {
+		s.claims.take(c.Endpoint, claimKey{row.place, row.ordinal}, number)
+	}
+	if err != nil && !isServerError(err) {
+		s.claims.lose(c.Endpoint, until)
+	}
+	s.claims.making.RUnlock()
 	if err != nil {
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", translate(err))
 	}
@@ -33,9 +45,6 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 			s.letGo(rows)
 		}
 	}()
-	for _, row := range rows {
-		s.claims.take(c.Endpoint, claimKey{row.place, row.ordinal}, number)
-	}
 	if s.lease.Load() != l { // it was lost meanwhile, and with it what was claimed
 		return nil, c.Cursor, fmt.Errorf("claim deliveries: %w", errFenced)
 	}
@@ -72,8 +81,9 @@ func (s *Store) Claim(ctx context.Context, c carom.Claim) (_ []*carom.Delivery, 
 // The order in which an update returns its rows is not that of its query, so they are sorted again.
 //
 // The key of the node's row is locked, so that whoever takes the node over waits for this claim, and finds its rows; a claim that
-// comes later finds the lease ended, and takes nothing. Commits of the node are not held up by that.
-func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease) ([]dueRow, error) {
+// comes later finds the lease ended, and takes nothing. Commits of the node are not held up by that. Nor does a claim take anything that
+// reaches the database after until, when nobody waits for it any more. It returns no rows with an error.
+func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease, until time.Time) ([]dueRow, error) {
 	where, order := `due_at > $4 AND due_at <= $5`, `due_at, place`
 	args := []any{c.Endpoint, int(l.no), c.Limit, milliOr(c.DueAfter, -1), milliOr(c.DueBy, math.MaxInt64)}
 	switch {
@@ -87,7 +97,8 @@ func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease) ([]dueRo
 		args[3] = milliOr(c.ScheduledBefore, math.MaxInt64)
 		args = append(args, milliOr(c.SinceBefore, math.MaxInt64))
 	}
-	rows, err := s.lanes.QueryContext(ctx, `WITH lease AS (SELECT no FROM nodes WHERE no = $2 AND ended_at = 0 FOR KEY SHARE),
+	args = append(args, until.UnixMilli())
+	rows, err := s.lanes.QueryContext(ctx, `WITH lease AS (SELECT no FROM nodes WHERE no = $2 AND ended_at = 0 AND `+nowMS+` < $`+strconv.Itoa(len(args))+` FOR KEY SHARE),
 		mine AS (SELECT endpoint, place, ordinal FROM due WHERE endpoint = $1 AND node = 0 AND `+where+`
 			ORDER BY `+order+` LIMIT $3 FOR UPDATE SKIP LOCKED),
 		taken AS (UPDATE due d SET node = l.no FROM mine m, lease l WHERE d.endpoint = m.endpoint AND d.place = m.place AND d.ordinal = m.ordinal
@@ -105,7 +116,61 @@ func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease) ([]dueRo
 		}
 		out = append(out, row)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// findLost gives back what lost claims have taken: those whose answer never came, since the connection broke. Their rows say that
+// they are in this node's hands, and nobody else would ever send them. It locks claims out meanwhile.
+func (s *Store) findLost(ctx context.Context) error {
+	lost, l := s.claims.lostBefore(s.clock.now()), s.lease.Load()
+	if len(lost) == 0 || l == nil {
+		return nil
+	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	s.claims.making.Lock()
+	defer s.claims.making.Unlock()
+	for _, endpoint := range lost {
+		n, err := s.findLostOf(ctx, endpoint, l)
+		if err != nil {
+			return fmt.Errorf("look for what a lost claim took: %w", err)
+		}
+		s.claims.found(endpoint)
+		if n > 0 {
+			s.log.Info("given back what a claim had taken whose answer was lost", "endpoint", endpoint, "deliveries", n)
+		}
+	}
+	return nil
+}
+
+// findLostOf gives back the rows of an endpoint that say to be in this node's hands and are not. Those of attempts that must not be
+// repeated are not touched: they were claimed before, or are the committer's.
+func (s *Store) findLostOf(ctx context.Context, endpoint int, l *lease) (int, error) {
+	rows, err := s.lanes.QueryContext(ctx, `SELECT place, ordinal FROM due WHERE endpoint = $1 AND node = $2 AND sending = 0`, endpoint, int(l.no))
+	if err != nil {
+		return 0, translate(err)
+	}
+	defer rows.Close()
+	var places []int64
+	var ordinals []int32
+	for rows.Next() {
+		var k claimKey
+		if err := rows.Scan(&k.place, &k.ordinal); err != nil {
+			return 0, translate(err)
+		}
+		if !s.claims.knows(endpoint, k) && !s.returned.knows(returnKey{endpoint, k}) {
+			places, ordinals = append(places, k.place), append(ordinals, int32(k.ordinal))
+		}
+	}
+	if err := rows.Err(); err != nil || len(places) == 0 {
+		return 0, translate(err)
+	}
+	_, err = s.lanes.ExecContext(ctx, `UPDATE due d SET node = 0 FROM unnest($3::bigint[], $4::int[]) AS r (place, ordinal)
+		WHERE d.endpoint = $1 AND d.node = $2 AND d.sending = 0 AND d.place = r.place AND d.ordinal = r.ordinal`, endpoint, int(l.no), places, ordinals)
+	return len(places), translate(err)
 }
 
 func milliOr(t time.Time, absent int64) int64 {
@@ -150,14 +215,18 @@ func (s *Store) giveBack(ctx context.Context, endpoint int) error {
 	}
 	if _, err := s.lanes.ExecContext(ctx, `UPDATE due d SET node = 0 FROM unnest($2::bigint[], $3::int[], $4::int[]) AS r (place, ordinal, node)
 		WHERE d.endpoint = $1 AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`, endpoint, places, ordinals, nodes); err != nil {
-		s.letGo(rows)
+		s.returned.again(rows)
+		s.queue.signal()
 		return translate(err)
 	}
+	s.returned.done(rows)
 	return nil
 }
 
 // NextDue returns when the endpoint's next waiting delivery is due after now; zero when none is.
 func (s *Store) NextDue(ctx context.Context, endpoint int, now time.Time) (time.Time, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	var ms int64
 	err := s.lanes.QueryRowContext(ctx, `SELECT coalesce(min(due_at), 0) FROM due WHERE endpoint = $1 AND node = 0 AND due_at > $2`,
 		endpoint, now.UnixMilli()).Scan(&ms)
@@ -169,6 +238,8 @@ func (s *Store) NextDue(ctx context.Context, endpoint int, now time.Time) (time.
 
 // Backlogs returns what waits in the due table, per endpoint that has something waiting.
 func (s *Store) Backlogs(ctx context.Context) ([]carom.Backlog, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	rows, err := s.r.QueryContext(ctx, `SELECT endpoint, count(*), min(accepted_at), min(due_at) FROM due GROUP BY endpoint ORDER BY endpoint`)
 	if err != nil {
 		return nil, translate(err)

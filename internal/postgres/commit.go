@@ -278,7 +278,7 @@ func isServerError(err error) bool {
 // rollBack ends the failed transaction, if the connection is still good, and gives back what the batch took from memory.
 func (s *Store) rollBack(err error) error {
 	s.unverified.GiveBack()
-	s.returned.put(s.returning)
+	s.returned.again(s.returning)
 	s.returning = nil
 	if s.link.alive() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -550,6 +550,7 @@ func (s *Store) applyMemory(b *batch) {
 	}
 	clear(s.orphans)
 	s.orphans = s.orphans[:0]
+	s.returned.done(s.returning)
 	s.returning = nil
 	s.unverified.Written()
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,13 +28,39 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 		config.RuntimeParams["application_name"] = "carom"
 	}
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = patience
+		config.ConnectTimeout = connectIn
 	}
+	config.DialFunc = dialer.DialContext
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	if severalHosts(&config.Config) && config.ValidateConnect == nil { // after a failover, another of them is meant
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	return config, nil
+}
+
+// connectIn is how long each host of the URL has to take a connection, unless the URL says otherwise. It is short: when the first of
+// several is a machine that has gone, every new connection waits for it before it finds the second.
+const connectIn = 3 * time.Second
+
+// silentFor is how long a database may not even acknowledge what it is sent before the connection counts as broken. The system alone
+// would wait for a quarter of an hour for a machine that has gone.
+const silentFor = 10 * time.Second
+
+var dialer = net.Dialer{
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: silentFor / 2, Interval: silentFor / 5, Count: 3},
+	Control:         breakWhenSilent,
+}
+
+// answerIn is how long an answer of the database is waited for where somebody waits for it: with the time that it takes to connect, should
+// every host of the URL but the last be gone.
+func (s *Store) answerIn() time.Duration {
+	return patience + time.Duration(len(s.config.Fallbacks)+1)*s.config.ConnectTimeout
+}
+
+// bounded ends ctx when an answer has taken too long. A connection that nothing comes out of any more must not hold up for ever
+// what the next one would answer.
+func (s *Store) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.answerIn())
 }
 
 // reason is what a library says of a URL, without the URL: it may hold a password.
@@ -239,7 +266,7 @@ func (s *Store) redial() {
 	}
 	s.dialing = true
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := s.bounded(context.Background())
 		defer cancel()
 		l, err := s.dial(ctx)
 		if err == nil {

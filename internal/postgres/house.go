@@ -18,7 +18,7 @@ const (
 	pruneSlice = 1000    // rows that one statement deletes
 )
 
-// keepHouse ends the leases of dead nodes, follows what others have done to API keys, makes partitions before they are needed, and, on the one node whose duty it is, drops
+// keepHouse ends the leases of dead nodes, finds what lost claims have taken, follows what others have done to API keys, makes partitions before they are needed, and, on the one node whose duty it is, drops
 // what retention no longer keeps, until ctx ends.
 func (s *Store) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(reapEvery)
@@ -32,6 +32,9 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-tick.C:
 		}
 		err := s.reap(ctx)
+		if err == nil {
+			err = s.findLost(ctx)
+		}
 		if err == nil {
 			err = s.follow(ctx)
 		}
@@ -50,6 +53,8 @@ func (s *Store) keepHouse(ctx context.Context) {
 
 // follow takes up what other nodes have done: API keys that they created or revoked, apps that began to open views.
 func (s *Store) follow(ctx context.Context) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	if err := s.LoadKeys(ctx); err != nil {
 		return err
 	}
@@ -75,6 +80,8 @@ func (s *Store) OnDuty(ctx context.Context, name string) (bool, error) {
 	if l == nil || !l.valid() {
 		return false, fmt.Errorf("the duty %q: this node's lease may have ended: %w", name, carom.ErrUnavailable)
 	}
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	var node int
 	err := s.lanes.QueryRowContext(ctx, `INSERT INTO duties AS d (name, node) VALUES ($1, $2) ON CONFLICT (name)
 		DO UPDATE SET node = CASE WHEN EXISTS (SELECT 1 FROM nodes WHERE no = d.node AND ended_at = 0) THEN d.node ELSE excluded.node END RETURNING node`,

@@ -94,7 +94,7 @@ func (s *Store) loseLease() {
 	s.log.Error("this node's lease was ended by another node, since it showed no sign of life: it drops what it holds and joins again")
 	s.lease.Store(nil)
 	s.claims.forget()
-	s.returned.take()
+	s.returned.forget()
 	s.doubt, s.orphans, s.returning = nil, nil, nil
 	s.mark = mark{}
 }
@@ -221,12 +221,13 @@ func (s *Store) settleDoubt() error {
 		s.log.Info("the commit of unknown outcome was not made")
 		s.unverified.GiveBack()
 		s.queue.putBack(d.results)
-		s.returned.put(d.returning)
+		s.returned.again(d.returning)
 		return nil
 	}
 	s.log.Info("the commit of unknown outcome was made", "events", d.events)
 	s.totals.commits = made
 	s.totals.events += d.events
+	s.returned.done(d.returning)
 	s.orphans = append(s.orphans, d.due...)
 	for _, op := range d.results {
 		s.settle(op)

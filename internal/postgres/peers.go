@@ -65,6 +65,8 @@ func (s *Store) Pace(ctx context.Context, endpoint int, rate float64, n int) (fi
 	// over is left from a lower rate, or from before the database's clock was set back.
 	nodes, _ := s.Share()
 	most := int64(float64(4*(nodes+1)) * math.Max(1e6/rate, 2e5))
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	var us int64
 	if err := s.lanes.QueryRowContext(ctx, `INSERT INTO paces AS p (endpoint, next_us) VALUES ($1, `+nowUS+` + $2)
 		ON CONFLICT (endpoint) DO UPDATE SET next_us = greatest(least(p.next_us, `+nowUS+` + $3), `+nowUS+`) + $2
@@ -80,8 +82,24 @@ const nowUS = `CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)`
 // DueEndpoints returns the numbers of the endpoints for which something waits that is due now and in nobody's hands, whoever
 // put it there: lanes of all nodes ask every second or so.
 func (s *Store) DueEndpoints(ctx context.Context) ([]int, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
 	// One look into the index for each endpoint, however much waits.
 	return s.numbers(ctx, `WITH RECURSIVE e (no) AS (SELECT min(endpoint) FROM due WHERE node = 0
 		UNION ALL SELECT (SELECT min(endpoint) FROM due WHERE node = 0 AND endpoint > no) FROM e WHERE no IS NOT NULL)
 		SELECT no FROM e WHERE no IS NOT NULL AND EXISTS (SELECT 1 FROM due WHERE node = 0 AND endpoint = no AND due_at <= $1)`, s.Now().UnixMilli())
+}
+
+// Breakers returns when the endpoints whose breaker is open opened it, on any node.
+func (s *Store) Breakers(ctx context.Context) (map[int]time.Time, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.Tables.Breakers(ctx)
+}
+
+// SetBreaker notes that an endpoint's breaker was opened; zero closes it.
+func (s *Store) SetBreaker(ctx context.Context, endpoint int, openedAt time.Time) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.Tables.SetBreaker(ctx, endpoint, openedAt)
 }

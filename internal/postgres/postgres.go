@@ -131,6 +131,7 @@ type Store struct {
 	trouble    atomic.Pointer[carom.Trouble] // nil while commits succeed
 	unverified *tables.Unverified
 	returned   returned
+	sighted    time.Time        // since when the database answers the janitor, who uses this alone; zero: it does not
 	tidied     time.Time        // when tidyRewards last did its work; the janitor's alone
 	swept      map[string]int64 // how far sweepKeys has come, in blocks, by table; the janitor's alone
 
@@ -173,6 +174,7 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	s.log, s.books, s.clock.machine = s.opts.Log, newLedger(s), s.opts.machine
 	s.queue.init(s.opts.MaxQueue)
 	s.claims.init()
+	s.returned.init()
 	if s.config, err = parseURL(opts.URL); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"carom"
@@ -12,8 +13,40 @@ import (
 // reap ends the leases of nodes that have shown no sign of life for too long, and takes over what they left. Any node does it for
 // any other; the rows of nodes see to it that one does.
 func (s *Store) reap(ctx context.Context) error {
+	if err := s.endLeases(ctx); err != nil {
+		s.sighted = time.Time{}
+		return err
+	}
+	left, err := s.left(ctx)
+	if err != nil {
+		return err
+	}
+	for _, no := range left {
+		if err := s.takeOver(ctx, no); err != nil {
+			return fmt.Errorf("take over node %d: %w", no, err)
+		}
+	}
+	return nil
+}
+
+// endLeases ends the leases of the silent. While the database itself was away, all nodes were silent and none of them is dead for that: so
+// a node that has just found it again gives the others time to do so too. For the same reason an order that the database
+// carries out late, since it hung, does nothing.
+func (s *Store) endLeases(ctx context.Context) error {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	if s.sighted.IsZero() {
+		if _, err := s.lanes.ExecContext(ctx, `SELECT 1`); err != nil {
+			return translate(err)
+		}
+		s.sighted = time.Now()
+	}
+	if time.Since(s.sighted) < s.opts.leaseTime/2 {
+		return nil
+	}
 	rows, err := s.lanes.QueryContext(ctx, `UPDATE nodes SET ended_at = `+nowMS+` WHERE no IN
-		(SELECT no FROM nodes WHERE ended_at = 0 AND seen_at < `+nowMS+` - $1 FOR UPDATE SKIP LOCKED) RETURNING no, name`, s.opts.leaseTime.Milliseconds())
+		(SELECT no FROM nodes WHERE ended_at = 0 AND seen_at < `+nowMS+` - $1 AND `+nowMS+` < $2 FOR UPDATE SKIP LOCKED) RETURNING no, name`,
+		s.opts.leaseTime.Milliseconds(), s.clock.now().Add(s.opts.leaseTime/5).UnixMilli())
 	if err != nil {
 		return translate(err)
 	}
@@ -28,16 +61,14 @@ func (s *Store) reap(ctx context.Context) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return translate(err)
 	}
-	left, err := s.numbers(ctx, `SELECT no FROM nodes WHERE ended_at > 0 AND taken_at = 0`)
-	if err != nil {
-		return err
-	}
-	for _, no := range left {
-		if err := s.takeOver(ctx, no); err != nil {
-			return fmt.Errorf("take over node %d: %w", no, err)
-		}
-	}
 	return nil
+}
+
+// left are the nodes whose leases have ended and which nobody has taken over.
+func (s *Store) left(ctx context.Context) ([]int, error) {
+	ctx, cancel := s.bounded(ctx)
+	defer cancel()
+	return s.numbers(ctx, `SELECT no FROM nodes WHERE ended_at > 0 AND taken_at = 0`)
 }
 
 // numbers reads a column of small numbers.
@@ -61,9 +92,15 @@ func (s *Store) numbers(ctx context.Context, query string, args ...any) ([]int, 
 // ReasonInterrupted ends a delivery that must not be repeated and may have been sent when its node died.
 const ReasonInterrupted = "interrupted after sending; not repeated, as the endpoint asks"
 
+// takeOverIn is how long taking a node over may take: as many events as a lane has room for are read, on a database that has other things
+// to do.
+const takeOverIn = time.Minute
+
 // takeOver gives every delivery that lived in the memory of a node whose lease has ended a row in the due table, due now; lets go
 // of those that it had claimed; and ends those that must not be repeated and may have been sent. All of it happens at once, or not.
 func (s *Store) takeOver(ctx context.Context, no int) error {
+	ctx, cancel := context.WithTimeout(ctx, takeOverIn)
+	defer cancel()
 	var waiting, claimed, interrupted int64
 	name, began := "", time.Now()
 	err := s.transact(ctx, func(tx *tx) error {
@@ -96,7 +133,11 @@ func (s *Store) takeOver(ctx context.Context, no int) error {
 		return nil // another has done it
 	}
 	if err == nil && waiting+claimed+interrupted > 0 {
-		s.log.Warn("what a node left is taken over", "node", no, "name", name, "deliveries", waiting, "claimed", claimed, "interrupted", interrupted, "took", time.Since(began))
+		level := slog.LevelWarn
+		if l := s.lease.Load(); l != nil && no == int(l.no) { // this one, which stops: what its lanes had no time for is due for others
+			level = slog.LevelInfo
+		}
+		s.log.Log(ctx, level, "what a node left is taken over", "node", no, "name", name, "deliveries", waiting, "claimed", claimed, "interrupted", interrupted, "took", time.Since(began))
 	}
 	return err
 }
