@@ -107,7 +107,7 @@ func TestSilentHostIsPassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.redial()
-	l := <-n.dialed
+	l := (<-n.dialed).link
 	if l == nil {
 		t.Fatal("no connection to the second host")
 	}
