@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"os"
 	"time"
 
 	"carom"
@@ -78,6 +79,9 @@ type opened struct {
 func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version string) (opened, error) {
 	log = log.With("component", "store")
 	if cfg.Database != "" {
+		if err := os.MkdirAll(cfg.Data, 0o700); err != nil { // for the local socket
+			return opened{}, fmt.Errorf("data folder: %w: %w", carom.ErrInvalid, err)
+		}
 		st, err := postgres.Open(ctx, postgres.Options{
 			URL: cfg.Database, Name: cfg.NodeName, Version: version, Deployment: deployment(cfg), BucketEvents: cfg.BucketEvents, Retention: cfg.Retention,
 			UnverifiedRetention: cfg.UnverifiedRetention, MaxQueue: cfg.MaxQueue, Decide: reward.Decide, Log: log,
