@@ -20,7 +20,7 @@ step_gofmt() {
 	fi
 }
 
-step_vet() { go vet ./... && go -C tools vet ./... && go -C tools/release vet ./...; }
+step_vet() { go vet ./... && go -C tools vet ./... && go -C tools/release vet ./... && go -C tools/kubernetes vet ./...; }
 
 # The linters are built into one program of the module tools/, which go vet runs: it keeps results per package.
 step_lint() {
@@ -38,7 +38,7 @@ step_misspell() {
 step_tidy() {
 	local dir diff errors status=0
 	errors=$(mktemp)
-	for dir in . tools tools/release; do
+	for dir in . tools tools/release tools/kubernetes; do
 		if ! diff=$(go -C "$dir" mod tidy -e -diff 2>"$errors") && [ -z "$diff" ]; then
 			cat "$errors"
 			status=1
@@ -82,6 +82,9 @@ release_again() {
 	done
 }
 
+# Every field of the manifests is one that Kubernetes knows, and what they say of one another is so. Its types need no network.
+step_kubernetes() { go -C tools/kubernetes test ./...; }
+
 # The package is installed on a bare Debian, and what a person types there is compared with docs/install.md.
 step_install() { scripts/install-test.sh; }
 
@@ -107,7 +110,7 @@ step_macos() { CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build -gcflags='all=-N 
 
 steps=("$@")
 if [ ${#steps[@]} = 0 ]; then
-	steps=(gofmt vet lint misspell tidy licences site scripts windows macos install release)
+	steps=(gofmt vet lint misspell tidy licences site scripts kubernetes windows macos install release)
 fi
 
 log=$(mktemp)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -10,7 +11,12 @@ import (
 	"carom/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(nodeProcess); url != "" {
+		os.Exit(workAsNode(url))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // database makes a database of the test's own, with tables, and returns its URL.
 func database(t testing.TB) string {
