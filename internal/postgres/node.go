@@ -114,7 +114,8 @@ func (s *Store) beat(v [][]byte, asked time.Time) {
 	b := &s.bucket
 	b.newest, b.newestOpened, b.oldest, b.asked = uint32(int8Of(v[1])), time.UnixMilli(int8Of(v[2])), uint32(int8Of(v[3])), asked
 	s.version.Store(int8Of(v[4]))
-	s.lease.Load().follow(int8Of(v[0]), int(int8Of(v[5])), int(int8Of(v[6])), int8Of(v[7]))
+	s.seeOwn(int8Of(v[5]))
+	s.lease.Load().follow(int8Of(v[0]), int(int8Of(v[6])), int(int8Of(v[7])), int8Of(v[8]))
 }
 
 // proven takes up that a commit has proven the lease.

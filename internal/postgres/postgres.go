@@ -125,8 +125,11 @@ type Store struct {
 
 	openNumber atomic.Uint32 // of the bucket that the committer writes to, for others
 
-	version atomic.Int64 // of the objects, as the last commit saw it
-	lives   sync.Map     // by node: in which life its ids were given out
+	version    atomic.Int64 // of the objects, as the last commit saw it
+	own        atomic.Pointer[ownYMIDs]
+	ownVersion atomic.Int64 // of own, as the last commit saw it
+
+	lives sync.Map // by node: in which life its ids were given out
 
 	trouble    atomic.Pointer[carom.Trouble] // nil while commits succeed
 	unverified *tables.Unverified

@@ -19,7 +19,7 @@ var (
 		WHERE n.no = $1 AND n.life = $2 AND n.ended_at = 0
 		RETURNING `+nowMS+`, (SELECT max(bucket) FROM buckets WHERE opened_at > 0), (SELECT max(opened_at) FROM buckets),
 			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'objects_version'),
-			p.nodes, p.rank, p.slowest`,
+			(SELECT value FROM meta WHERE key = 'own_ymids'), p.nodes, p.rank, p.slowest`,
 		kindInt4, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8)
 
 	// claimKeys claims dedupe keys, each for a place, and returns to whom each belongs. One that has expired passes to who asks.

@@ -365,6 +365,12 @@ CREATE UNIQUE INDEX views_own ON views (app, ymid) WHERE own = 1;
 CREATE INDEX views_by_user ON views (app, "user", no) WHERE by_user = 1;
 CREATE INDEX views_of_user ON views (app, "user");
 
+-- Apps that open views with ymids of their own; see own.go.
+CREATE TABLE own_ymids (
+  app   text COLLATE "C" PRIMARY KEY,
+  known bigint NOT NULL -- 1: all nodes know of it, and views may be opened
+);
+
 -- What comparing with today's receivers has found, for sources in shadow.
 CREATE TABLE shadow_counts (
   source text COLLATE "C" NOT NULL,   -- "app/source"
