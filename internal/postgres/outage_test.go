@@ -48,7 +48,7 @@ func TestLostClaimIsFound(t *testing.T) {
 	n.accept(t, event(n.Store, "a", carom.Target{Endpoint: 7}), event(n.Store, "b", carom.Target{Endpoint: 7}))
 	n.stop() // a committer at rest: the test is the janitor
 	lease := n.lease.Load()
-	if err := exec(t, n, `UPDATE nodes SET ended_at = 0, taken_at = 0`); err != nil {
+	if err := runOn(t, n, `UPDATE nodes SET ended_at = 0, taken_at = 0`); err != nil {
 		t.Fatal(err)
 	}
 	n.lanes = broken
@@ -82,7 +82,7 @@ func TestLostClaimIsFound(t *testing.T) {
 	}
 }
 
-func exec(t *testing.T, n *node, statement string) error {
+func runOn(t *testing.T, n *node, statement string) error {
 	t.Helper()
 	_, err := n.lanes.ExecContext(t.Context(), statement)
 	return err
@@ -122,7 +122,7 @@ func TestNobodyDiesOfTheDatabase(t *testing.T) {
 	url := database(t)
 	join(t, url, "a", time.Minute)
 	b := join(t, url, "b", time.Minute)
-	if err := exec(t, b, `UPDATE nodes SET seen_at = seen_at - 120000 WHERE name = 'a'`); err != nil {
+	if err := runOn(t, b, `UPDATE nodes SET seen_at = seen_at - 120000 WHERE name = 'a'`); err != nil {
 		t.Fatal(err)
 	}
 	ended := func() int {
