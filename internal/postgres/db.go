@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,6 +29,9 @@ func parseURL(url string) (*pgx.ConnConfig, error) {
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = patience
+		if severalHosts(&config.Config) {
+			config.ConnectTimeout = patience / 2
+		}
 	}
 	config.RuntimeParams["client_encoding"] = "UTF8"
 	if severalHosts(&config.Config) && config.ValidateConnect == nil { // after a failover, another of them is meant
@@ -239,7 +243,8 @@ func (s *Store) redial() {
 	}
 	s.dialing = true
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		// Each of the hosts gets its time: the first may be the one that does not answer any more.
+		ctx, cancel := context.WithTimeout(context.Background(), patience+s.config.ConnectTimeout*time.Duration(1+len(s.config.Fallbacks)))
 		defer cancel()
 		l, err := s.dial(ctx)
 		if err == nil {
