@@ -167,6 +167,7 @@ var elsewhere = []struct{ kind, page, file, test string }{
 	{"yml", "docs/backup.md", "internal/backup/litestream_test.go", "TestLitestream"},
 	{"csv", "docs/import.md", "cmd/carom/import_test.go", "TestImportTranscript"},
 	{"yml", "docs/reconcile.md", "internal/reconcile/read_test.go", "TestColumnMaps"},
+	{"sql", "docs/postgresql.md", "internal/postgres/page_test.go", "TestSQLOfThePage"},
 }
 
 func checkYAML(s sample) (string, error) {

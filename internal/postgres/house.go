@@ -51,14 +51,11 @@ func (s *Store) keepHouse(ctx context.Context) {
 	}
 }
 
-// follow takes up what other nodes have done: API keys that they created or revoked, apps that began to open views.
+// follow takes up what other nodes have done to API keys.
 func (s *Store) follow(ctx context.Context) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
-	if err := s.LoadKeys(ctx); err != nil {
-		return err
-	}
-	return s.transact(ctx, func(tx *tx) error { return s.LoadOwnYMIDs(tx) })
+	return s.LoadKeys(ctx)
 }
 
 // makeAhead makes the partitions of the next buckets.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -20,15 +21,16 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// The whole suite again, where no connection to the server stays with who uses it. The oldest PgBouncer that is in use, 1.18, knows
-// nothing of prepared statements then.
+// A part of the suite again, in which every kind of statement comes up, where no connection to the server stays with who uses it. The
+// oldest PgBouncer that is in use, 1.18, knows nothing of prepared statements then.
 func TestStoreThroughPgBouncer(t *testing.T) {
+	pooler := mustParse(t, pgtest.PgBouncer(t, database(t), "transaction")).Host
 	storetest.Run(t, func(t testing.TB, o storetest.Options) storetest.Place {
 		direct := database(t)
-		p := &place{url: pgtest.PgBouncer(t, direct, "transaction"), direct: direct, options: o}
+		p := &place{url: changed(t, direct, func(u *url.URL) { u.Host = pooler }), direct: direct, options: o}
 		t.Cleanup(func() { p.end(t, nil) })
 		return p
-	})
+	}, "accept", "outcomes", "claims", "journal", "counts", "ledger", "objects", "keys", "breakers", "shadow", "reconcile", "person")
 }
 
 // place is a database in which one node at a time works.

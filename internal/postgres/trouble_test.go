@@ -17,7 +17,7 @@ import (
 )
 
 // changed is a database's URL after a change.
-func changed(t *testing.T, databaseURL string, change func(*url.URL)) string {
+func changed(t testing.TB, databaseURL string, change func(*url.URL)) string {
 	t.Helper()
 	u, err := url.Parse(databaseURL)
 	if err != nil {
@@ -42,7 +42,7 @@ func asRole(t *testing.T, role, options string, owns bool) string {
 	return changed(t, u, func(u *url.URL) { u.User = url.UserPassword(role, "open sesame") })
 }
 
-func mustParse(t *testing.T, text string) *url.URL {
+func mustParse(t testing.TB, text string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(text)
 	if err != nil {

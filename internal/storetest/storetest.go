@@ -9,6 +9,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -125,8 +126,8 @@ type test struct {
 	run  func(t *testing.T, open Opener)
 }
 
-// Run runs the whole suite, each test in a place of its own.
-func Run(t *testing.T, open Opener) {
+// Run runs the whole suite, or the topics that are named, each test in a place of its own.
+func Run(t *testing.T, open Opener, only ...string) {
 	for _, topic := range []struct {
 		name  string
 		tests []test
@@ -255,6 +256,9 @@ func Run(t *testing.T, open Opener) {
 			{"erase waits", eraseWaits},
 		}},
 	} {
+		if len(only) > 0 && !slices.Contains(only, topic.name) {
+			continue
+		}
 		t.Run(topic.name, func(t *testing.T) {
 			for _, c := range topic.tests {
 				t.Run(c.name, func(t *testing.T) { c.run(t, open) })

@@ -157,9 +157,6 @@ func TestViews(t *testing.T) {
 		}
 		other := p.again(t, false) // before there is any with a ymid of its own
 		own := open(carom.View{YMID: "mine", Placement: "bonus", Fixed: true, Sources: []string{"ads", "more"}})
-		if err := p.write(t.Context(), other.LoadOwnYMIDs); err != nil {
-			t.Fatal(err)
-		}
 		byUser := open(carom.View{ByUser: true})
 		if byUser.YMID == "" || byUser.YMID != other.ViewSeal().YMID(byUser.ID) {
 			t.Errorf("the ymid of a view is %q, want that of the seal that all share", byUser.YMID)

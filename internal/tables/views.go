@@ -29,18 +29,11 @@ func (t *Tables) LoadViews(tx Tx) error {
 	}); err != nil {
 		return err
 	}
-	return t.LoadOwnYMIDs(tx)
-}
-
-// LoadOwnYMIDs reads which apps have opened views with ymids of their own: the events of others need no look-up. Where other nodes open
-// views, it is called again every second or so: an app's first view of that kind is found by them after that.
-func (t *Tables) LoadOwnYMIDs(tx Tx) error {
-	// One look into the index for each app, however many views there are.
-	return tx.Query(`WITH RECURSIVE a (app) AS (SELECT min(app) FROM views WHERE own = 1
-		UNION ALL SELECT (SELECT min(v.app) FROM views v WHERE v.own = 1 AND v.app > a.app) FROM a WHERE a.app IS NOT NULL)
-		SELECT app FROM a WHERE app IS NOT NULL`, func(v []driver.Value) error {
-		app, _ := v[0].(string)
-		t.ownYMIDs.Store(app, nil)
+	if !t.o.Alone {
+		return nil
+	}
+	return tx.Query(`SELECT DISTINCT app FROM views WHERE own = 1`, func(v []driver.Value) error {
+		t.ownYMIDs.Store(v[0].(string), nil)
 		return nil
 	})
 }
@@ -61,7 +54,7 @@ func (t *Tables) OpenView(ctx context.Context, v *carom.View) error {
 	}); err != nil {
 		return fmt.Errorf("open view: %w", err)
 	}
-	if *v = made; own {
+	if *v = made; own && t.o.Alone {
 		t.ownYMIDs.Store(v.App, nil)
 	}
 	return nil
@@ -116,7 +109,7 @@ func (t *Tables) View(ctx context.Context, id carom.ViewID) (*carom.View, error)
 
 // ViewByYMID returns the view that the app opened with this ymid of its own, nil when there is none.
 func (t *Tables) ViewByYMID(ctx context.Context, app, ymid string) (*carom.View, error) {
-	if _, some := t.ownYMIDs.Load(app); !some {
+	if _, some := t.ownYMIDs.Load(app); !some && t.o.Alone {
 		return nil, nil
 	}
 	return orNone(t.viewWhere(ctx, `app = ? AND ymid = ? AND own = 1`, app, ymid))

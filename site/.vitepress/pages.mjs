@@ -51,6 +51,8 @@ const groups = [
   ['Networks', [['docs/networks', 'What each one sends']]],
   ['On call', [
     ['docs/operations.md', 'Running it'],
+    ['docs/postgresql.md', 'PostgreSQL'],
+    ['docs/kubernetes.md', 'Kubernetes'],
     ['docs/repair.md', 'Repair'],
     ['docs/alerts.md', 'Alerts'],
     ['docs/runbook', 'Runbook'],

@@ -34,8 +34,6 @@ CREATE TABLE nodes (
 -- Few of many: every beat of every node counts them.
 CREATE INDEX nodes_standing ON nodes (no) WHERE ended_at = 0;
 
-CREATE INDEX nodes_alive ON nodes (no) WHERE ended_at = 0;
-
 -- What one node does for all: it holds the row while its lease stands.
 CREATE TABLE duties (
   name   text COLLATE "C" PRIMARY KEY,
