@@ -264,8 +264,9 @@ func (s *Store) sweepKeys(ctx context.Context, now time.Time) error {
 	if err := s.lanes.QueryRowContext(ctx, `SELECT pg_relation_size(CAST($1 AS regclass)) / current_setting('block_size')::bigint`, table).Scan(&blocks); err != nil {
 		return translate(err)
 	}
-	// Each partition comes up every 16 minutes, and a day has 90 turns of it.
-	share := max(blocks/80, sweepSlice)
+	// So many turns of it has a day, one of which may be missed in nine.
+	const turns = 24 * 60 / hashParts * 8 / 9
+	share := max(blocks/turns, sweepSlice)
 	from := s.swept[table]
 	if from >= blocks {
 		from = 0
