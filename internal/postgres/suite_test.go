@@ -169,5 +169,8 @@ func values(t testing.TB, db *sql.DB, query, text, where string) []string {
 		}
 		found = append(found, where+": "+strings.ToValidUTF8(string(value), "?"))
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return found
 }

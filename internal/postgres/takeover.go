@@ -44,24 +44,17 @@ func (s *Store) endLeases(ctx context.Context) error {
 	if time.Since(s.sighted) < s.opts.leaseTime/2 {
 		return nil
 	}
-	rows, err := s.lanes.QueryContext(ctx, `UPDATE nodes SET ended_at = `+nowMS+` WHERE no IN
-		(SELECT no FROM nodes WHERE ended_at = 0 AND seen_at < `+nowMS+` - $1 AND `+nowMS+` < $2 FOR UPDATE SKIP LOCKED) RETURNING no, name`,
-		s.opts.leaseTime.Milliseconds(), s.clock.now().Add(s.opts.leaseTime/5).UnixMilli())
-	if err != nil {
-		return translate(err)
-	}
-	for rows.Next() {
+	return readRows(ctx, s.lanes, func(scan func(...any) error) error {
 		var no int
 		var name string
-		if err := rows.Scan(&no, &name); err != nil {
-			return errors.Join(translate(err), rows.Close())
+		if err := scan(&no, &name); err != nil {
+			return err
 		}
 		s.log.Warn("a node showed no sign of life: its lease is ended", "node", no, "name", name)
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return translate(err)
-	}
-	return nil
+		return nil
+	}, `UPDATE nodes SET ended_at = `+nowMS+` WHERE no IN
+		(SELECT no FROM nodes WHERE ended_at = 0 AND seen_at < `+nowMS+` - ?1 AND `+nowMS+` < ?2 FOR UPDATE SKIP LOCKED) RETURNING no, name`,
+		s.opts.leaseTime.Milliseconds(), s.clock.now().Add(s.opts.leaseTime/5).UnixMilli())
 }
 
 // left are the nodes whose leases have ended and which nobody has taken over.
