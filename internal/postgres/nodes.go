@@ -54,6 +54,9 @@ func (s *Store) Nodes(ctx context.Context) ([]carom.Node, error) {
 func (s *Store) identify(ctx context.Context) error {
 	mine := s.opts.Deployment
 	return s.transact(ctx, func(tx *tx) error {
+		if err := refuseHalfMoved(tx); err != nil {
+			return err
+		}
 		if err := tx.exec(`INSERT INTO secrets (name, value) VALUES ('deployment', $1) ON CONFLICT (name) DO NOTHING`, []byte(mine)); err != nil {
 			return err
 		}
@@ -72,16 +75,11 @@ func (s *Store) identify(ctx context.Context) error {
 // Adopt makes a database that of another deployment, such as a copy of one. It returns carom.ErrConflict while nodes work on it, carom.ErrInvalid
 // for what is no database of carom, and the name that it had.
 func Adopt(ctx context.Context, url, deployment string) (was string, err error) {
-	s := &Store{opts: Options{URL: url}.withDefaults()}
-	s.log = s.opts.Log
-	if s.config, err = parseURL(url); err != nil {
+	s, err := aside(ctx, Options{URL: url})
+	if err != nil {
 		return "", err
 	}
 	defer func() { _ = s.Close() }() // the error of the change says more
-	s.queue.init(1)
-	if err := s.connect(ctx); err != nil {
-		return "", fmt.Errorf("database: %w", err)
-	}
 	err = s.transact(ctx, func(tx *tx) error {
 		have, err := schemaOf(tx)
 		if err != nil {
@@ -108,4 +106,20 @@ func Adopt(ctx context.Context, url, deployment string) (was string, err error) 
 		return "", fmt.Errorf("adopt the database: %w", err)
 	}
 	return was, nil
+}
+
+// aside connects to a database without working on it: it takes no lease. The caller closes it.
+func aside(ctx context.Context, opts Options) (*Store, error) {
+	s := &Store{opts: opts.withDefaults(), dialed: make(chan *link, 1)}
+	s.log = s.opts.Log
+	s.queue.init(1)
+	var err error
+	if s.config, err = parseURL(opts.URL); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx); err != nil {
+		_ = s.Close() // the first error says more
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return s, nil
 }
