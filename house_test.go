@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"internal/store":     {".", "internal/books", "internal/tables"},
 	"internal/postgres":  {".", "internal/books", "internal/tables"},
 	"internal/books":     {".", "internal/tables"},
+	"internal/move":      {".", "internal/books", "internal/postgres", "internal/store", "internal/tables"},
 	"internal/tables":    {"."},
 	"internal/storetest": {".", "internal/reward"},
 	"internal/templates": {".", "internal/route"},

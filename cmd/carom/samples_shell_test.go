@@ -63,6 +63,7 @@ var notRun = map[string]string{
 	"probe":      "needs a receiver; internal/probe plays against thirty",
 	"backup":     "writes outside the test's folder; backup_test.go runs it",
 	"restore":    "needs a backup; backup_test.go runs it",
+	"move":       "needs a PostgreSQL database; internal/move runs it",
 	"reconcile":  "needs a network's file; TestReconcileTranscript gives it one",
 	"import":     "needs a file of templates; TestImportTranscript gives it one",
 	"user":       "asks, and writes to a file; its own tests run it",

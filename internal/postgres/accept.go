@@ -66,10 +66,10 @@ func (s *Store) decideCopy(b *batch, e *entry) {
 		at := secondsOf(e.sub.Event.At)
 		first := b.entryAt(o.place)
 		claimedForNothing := first != nil && first.copy
-		if claimedForNothing || at-o.at >= int32(key.Window/time.Second) { // the next in line has it
+		if claimedForNothing || at-o.at >= seconds(key.Window) { // the next in line has it
 			o = owner{e.place, at, key.Check}
 			b.owners[sum] = o
-			s.writeKey(s.out.give, sum, o, at+int32(key.Window/time.Second))
+			s.writeKey(s.out.give, sum, o, at+seconds(key.Window))
 			continue
 		}
 		e.copy = true

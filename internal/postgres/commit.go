@@ -333,7 +333,7 @@ func (s *Store) plan(b *batch) error {
 				}
 				o := owner{e.place, at, sub.Key.Check}
 				b.owners[sum] = o
-				keys = append(keys, asked{sum, o, at + int32(sub.Key.Window/time.Second)})
+				keys = append(keys, asked{sum, o, at + seconds(sub.Key.Window)})
 			}
 		}
 	}
@@ -355,6 +355,9 @@ func (s *Store) writeKey(r *rows, sum [16]byte, o owner, until int32) {
 
 // since2020 is the beginning of the seconds in which keys count.
 const since2020 = 1_577_836_800
+
+// seconds is a window in seconds. One that is for ever is 34 years, so that its end is a number that a key has room for.
+func seconds(window time.Duration) int32 { return int32(min(window/time.Second, 1<<30)) }
 
 func secondsOf(t time.Time) int32 { return int32(t.Unix() - since2020) }
 

@@ -86,7 +86,7 @@ func (p *deliveryPage) look(ctx context.Context, r span) error {
 
 func (p *deliveryPage) endAt(ctx context.Context, place int64) error {
 	ref := refOf(place)
-	life, err := p.s.nodeLife(ctx, ref.Node)
+	life, err := p.s.lifeAt(ctx, ref)
 	p.next = carom.NewEventID(life, ref)
 	return err
 }
@@ -129,7 +129,7 @@ func (p *deliveryPage) candidates(ctx context.Context, r span) (found []candidat
 // take adds the event's deliveries to the endpoint that are in the state.
 func (p *deliveryPage) take(ctx context.Context, place int64) error {
 	ref := refOf(place)
-	life, err := p.s.nodeLife(ctx, ref.Node)
+	life, err := p.s.lifeAt(ctx, ref)
 	if err != nil {
 		return err
 	}

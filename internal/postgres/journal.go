@@ -78,7 +78,7 @@ func (s *Store) queryRefused(ctx context.Context, selects string, args ...any) (
 		return nil, err
 	}
 	for i, v := range out { // now that the connection is given back: to ask for a life needs one
-		life, err := s.nodeLife(ctx, refs[i].Node)
+		life, err := s.lifeAt(ctx, refs[i])
 		if err != nil {
 			return nil, err
 		}

@@ -14,11 +14,12 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Keys of advisory locks, all of which end with their transaction: "carom" in ASCII, and a number.
+// Keys of advisory locks, which end with their transaction: "carom" in ASCII, and a number.
 const (
 	lockMigrate = 0x6361_726f_6d00_0001
 	lockBuckets = 0x6361_726f_6d00_0002
 	lockNodes   = 0x6361_726f_6d00_0003
+	lockMove    = 0x6361_726f_6d00_0008 // this one ends with its connection
 )
 
 // oldestServer is the release of PostgreSQL from which on everything is there that carom uses.

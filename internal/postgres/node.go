@@ -47,6 +47,9 @@ func (s *Store) join(ctx context.Context) error {
 		if err := tx.exec(`SELECT pg_advisory_xact_lock($1)`, int64(lockNodes)); err != nil {
 			return err
 		}
+		if err := refuseHalfMoved(tx); err != nil {
+			return err
+		}
 		if err := tx.row(`SELECT coalesce(max(no), 0), coalesce(max(life), 0), `+nowMS+` FROM nodes`, nil, &no, &newest, &now); err != nil {
 			return err
 		}
@@ -70,7 +73,7 @@ func (s *Store) join(ctx context.Context) error {
 		return fmt.Errorf("take a node's number: %w", err)
 	}
 	s.clock.note(time.UnixMilli(now), asked, time.Now())
-	s.lives.Store(uint16(no), life)
+	s.lives.Store(origin{node: uint16(no)}, life)
 	l := &lease{no: uint16(no), life: life}
 	l.prolong(asked.Add(s.opts.leaseTime - margin))
 	if others == 0 {
@@ -239,24 +242,43 @@ func (s *Store) settleDoubt() error {
 	return nil
 }
 
-// nodeLife is the life in which a node's ids were given out. It returns carom.ErrNotFound for a node that is not known.
-func (s *Store) nodeLife(ctx context.Context, node uint16) (carom.Incarnation, error) {
-	if life, known := s.lives.Load(node); known {
+// origin is where the life of ids is looked up: a node has one for all that it gives out. What was moved from a data folder has the
+// node 0, and each bucket the life that the folder had then.
+type origin struct {
+	node   uint16
+	bucket uint32 // 0 unless the node is
+}
+
+func originOf(ref carom.Ref) origin {
+	if ref.Node == 0 {
+		return origin{bucket: ref.Bucket}
+	}
+	return origin{node: ref.Node}
+}
+
+// lifeAt is the life in which the id of what lies at ref was given out. It returns carom.ErrNotFound where nobody gave out ids.
+func (s *Store) lifeAt(ctx context.Context, ref carom.Ref) (carom.Incarnation, error) {
+	o := originOf(ref)
+	if life, known := s.lives.Load(o); known {
 		return life.(carom.Incarnation), nil
 	}
-	var life int64
-	if err := s.lanes.QueryRowContext(ctx, `SELECT life FROM nodes WHERE no = $1`, int(node)).Scan(&life); err != nil {
-		return 0, fmt.Errorf("node %d: %w", node, translate(err))
+	query, no := `SELECT life FROM nodes WHERE no = $1`, int64(o.node)
+	if o.node == 0 {
+		query, no = `SELECT life FROM buckets WHERE bucket = $1 AND life <> 0`, int64(o.bucket)
 	}
-	s.lives.Store(node, carom.Incarnation(life))
+	var life int64
+	if err := s.lanes.QueryRowContext(ctx, query, no).Scan(&life); err != nil {
+		return 0, fmt.Errorf("bucket %d of node %d: %w", ref.Bucket, ref.Node, translate(err))
+	}
+	s.lives.Store(o, carom.Incarnation(life))
 	return carom.Incarnation(life), nil
 }
 
-// lifeOf is nodeLife where there is no telling of errors: 0 then.
-func (s *Store) lifeOf(node uint16) carom.Incarnation {
+// lifeOf is lifeAt where there is no telling of errors: 0 then.
+func (s *Store) lifeOf(ref carom.Ref) carom.Incarnation {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	life, err := s.nodeLife(ctx, node)
+	life, err := s.lifeAt(ctx, ref)
 	if err != nil {
 		return 0 // it is asked again the next time
 	}
@@ -265,16 +287,19 @@ func (s *Store) lifeOf(node uint16) carom.Incarnation {
 
 // eventID is the id of the event at ref.
 func (s *Store) eventID(ref carom.Ref) carom.EventID {
-	return carom.NewEventID(s.lifeOf(ref.Node), ref)
+	return carom.NewEventID(s.lifeOf(ref), ref)
 }
 
-// isOurs says whether an id of the given life can name a row of the node.
+// isOurs says whether an id of the given life can name what lies at ref.
 func (s *Store) isOurs(ctx context.Context, life carom.Incarnation, ref carom.Ref) (bool, error) {
-	known, err := s.nodeLife(ctx, ref.Node)
+	if ref.Bucket > maxBucket {
+		return false, nil
+	}
+	known, err := s.lifeAt(ctx, ref)
 	if errors.Is(err, carom.ErrNotFound) {
 		return false, nil
 	}
-	return known == life && ref.Bucket <= maxBucket, err
+	return known == life, err
 }
 
 // lowMark is the place before which nothing of this node lives in memory only once the batch is committed: that of its oldest event

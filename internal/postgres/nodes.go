@@ -55,6 +55,9 @@ func (s *Store) Nodes(ctx context.Context) ([]carom.Node, error) {
 func (s *Store) identify(ctx context.Context) error {
 	mine := s.opts.Deployment
 	return s.transact(ctx, func(tx *tx) error {
+		if err := refuseHalfMoved(tx); err != nil {
+			return err
+		}
 		if err := tx.exec(`INSERT INTO secrets (name, value) VALUES ('deployment', $1) ON CONFLICT (name) DO NOTHING`, []byte(mine)); err != nil {
 			return err
 		}
@@ -72,7 +75,7 @@ func (s *Store) identify(ctx context.Context) error {
 
 // Migrate makes the tables of a database, or brings them up to date, as a node does when it starts.
 func Migrate(ctx context.Context, url string) (err error) {
-	s, err := reach(ctx, url)
+	s, err := aside(ctx, Options{URL: url})
 	if err != nil {
 		return err
 	}
@@ -82,25 +85,10 @@ func Migrate(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// reach connects to a database without joining its nodes. The caller closes the store, which does nothing else.
-func reach(ctx context.Context, url string) (_ *Store, err error) {
-	s := &Store{opts: Options{URL: url}.withDefaults()}
-	s.log, s.clock.machine = s.opts.Log, s.opts.machine
-	s.queue.init(1)
-	if s.config, err = parseURL(url); err != nil {
-		return nil, err
-	}
-	if err := s.connect(ctx); err != nil {
-		_ = s.Close() // the first error says more
-		return nil, explain(s.config, err)
-	}
-	return s, nil
-}
-
 // Adopt makes a database that of another deployment, such as a copy of one. It returns carom.ErrConflict while nodes work on it, carom.ErrInvalid
 // for what is no database of carom, and the name that it had.
 func Adopt(ctx context.Context, url, deployment string) (was string, err error) {
-	s, err := reach(ctx, url)
+	s, err := aside(ctx, Options{URL: url})
 	if err != nil {
 		return "", err
 	}
@@ -131,4 +119,20 @@ func Adopt(ctx context.Context, url, deployment string) (was string, err error) 
 		return "", fmt.Errorf("adopt the database: %w", err)
 	}
 	return was, nil
+}
+
+// aside connects to a database without working on it: it takes no lease. The caller closes it.
+func aside(ctx context.Context, opts Options) (*Store, error) {
+	s := &Store{opts: opts.withDefaults(), dialed: make(chan dialed, 1)}
+	s.log, s.clock.machine = s.opts.Log, s.opts.machine
+	s.queue.init(1)
+	var err error
+	if s.config, err = parseURL(opts.URL); err != nil {
+		return nil, err
+	}
+	if err := s.connect(ctx); err != nil {
+		_ = s.Close() // the first error says more
+		return nil, explain(s.config, err)
+	}
+	return s, nil
 }

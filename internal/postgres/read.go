@@ -69,7 +69,7 @@ func (s *Store) readEvents(ctx context.Context, db *sql.DB, query string, args .
 	}
 	for _, ev := range out { // now that the connection is given back: to ask for a life needs one
 		ref := refOf(ev.place)
-		life, err := s.nodeLife(ctx, ref.Node)
+		life, err := s.lifeAt(ctx, ref)
 		if err != nil {
 			return nil, err
 		}

@@ -87,7 +87,7 @@ func (s *Store) attempts(ctx context.Context, add func(int, carom.Attempt), look
 	}
 	for _, one := range list { // now that the connection is given back: to ask for a life needs one
 		ref := refOf(one.place)
-		life, err := s.nodeLife(ctx, ref.Node)
+		life, err := s.lifeAt(ctx, ref)
 		if err != nil {
 			return err
 		}

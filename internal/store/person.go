@@ -140,15 +140,18 @@ func (t *tallies) rename(app, user, to string) {
 	}
 }
 
-// erase is control for a change that has to leave nothing behind: SQLite overwrites what it deletes.
+// erase is control for a change that has to leave nothing behind: SQLite overwrites what it deletes. Each is counted, so that a copy
+// that was made of the rows before is known to be out of date.
 func (s *Store) erase(ctx context.Context, f func(*writer) error, after func()) error {
 	return s.controlThen(ctx, func(w *writer) error {
 		if err := w.exec("PRAGMA secure_delete = ON"); err != nil {
 			return err
 		}
-		return errors.Join(f(w), w.exec("PRAGMA secure_delete = OFF"))
+		return errors.Join(f(w), w.exec(countErasure), w.exec("PRAGMA secure_delete = OFF"))
 	}, after)
 }
+
+const countErasure = `INSERT INTO meta (key, value) VALUES ('erasures', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1`
 
 // eraseSlice is how many events one transaction of the committer erases.
 const eraseSlice = 100

@@ -167,7 +167,7 @@ func (r *pageReader) Read(p []byte) (int, error) {
 // Owns says whether a file of this name in a data folder is the store's.
 func Owns(name string) bool {
 	switch name {
-	case databaseFile + "-wal", databaseFile + "-shm", lifeFile:
+	case databaseFile + "-wal", databaseFile + "-shm", lifeFile, MovedFile:
 		return true
 	}
 	return SnapshotFile(name)

@@ -45,6 +45,7 @@ type Options struct {
 	// Decide says what becomes of a candidate; see internal/reward. Nil declines all.
 	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
 	Log    *slog.Logger
+	Moved  bool // opens the folder also when it was moved to a database: for what compares the two
 
 	foldAt    int                                    // see foldAt; tests fold more often
 	foldSlice int                                    // see foldSlice
@@ -182,6 +183,7 @@ func (s *Store) Dir() string { return s.dir }
 const (
 	LockFile      = "carom.lock"      // locked while the folder is in use
 	RestoringFile = "carom.restoring" // there while a backup takes the place of what was in the folder
+	MovedFile     = "carom.moved"     // there once everything was moved to a database, whose name is in it
 
 	databaseFile = "carom.db"
 )
@@ -209,6 +211,9 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if _, err := os.Stat(filepath.Join(dir, RestoringFile)); err == nil {
 		return nil, fmt.Errorf("a restore into the data folder %s did not end: run `carom restore --replace` again; what was there before is in its newest before- folder: %w",
 			dir, carom.ErrConflict)
+	}
+	if err := s.checkMoved(); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(dir, databaseFile)
 	if err := makePrivate(path); err != nil {
@@ -248,12 +253,6 @@ func (s *Store) writePlain(ctx context.Context, f func(tables.Tx) error) error {
 // Unverified counts a received postback that proved nothing, and may keep it in the sample. It never waits for the disk:
 // counts and samples are stored within about a second.
 func (s *Store) Unverified(v carom.Unverified) { s.unverified.Add(v) }
-
-// Holds says whether a data folder has a database in it.
-func Holds(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, databaseFile))
-	return err == nil
-}
 
 // LockFolder makes the data folder dir, if it is not there, and this process the only one that uses it, until the lock is unlocked. It is the
 // operating system's: it ends with the process. It returns carom.ErrConflict when another process has it.

@@ -57,6 +57,7 @@ const groups = [
     ['docs/alerts.md', 'Alerts'],
     ['docs/runbook', 'Runbook'],
     ['docs/backup.md', 'Backups'],
+    ['docs/move.md', 'Move to PostgreSQL'],
     ['docs/https.md', 'HTTPS'],
     ['docs/privacy.md', "Users' data"],
     ['docs/sizing.md', 'Sizing'],

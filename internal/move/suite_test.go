@@ -1,0 +1,190 @@
+package move
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"carom/internal/pgtest"
+	"carom/internal/postgres"
+	"carom/internal/store"
+	"carom/internal/storetest"
+	"carom/internal/tables"
+)
+
+// TestStore is what every store has to do, where the first one that is opened works in a data folder, and all later ones in the database
+// that the folder was moved to.
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t testing.TB, o storetest.Options) storetest.Place {
+		p := &place{dir: t.TempDir(), url: pgtest.Server(t).Database(t), options: o}
+		t.Cleanup(func() { p.Stop(t) })
+		return p
+	})
+}
+
+// either is a store of either kind.
+type either interface {
+	storetest.Store
+	Stats() *tables.Stats
+}
+
+// place is a folder at first, and a database later.
+type place struct {
+	dir, url string
+	options  storetest.Options
+	opened   int
+
+	store either // nil: none is open
+	stop  context.CancelFunc
+	done  chan error
+}
+
+// Open implements storetest.Place.
+func (p *place) Open(t testing.TB) storetest.Store {
+	t.Helper()
+	o := p.options
+	if p.opened == 1 {
+		moved(t, Options{Folder: p.dir, URL: p.url, Clock: o.Clock, Sample: 1000})
+	}
+	if p.opened++; p.opened == 1 {
+		s, err := store.Open(p.dir, store.Options{BucketEvents: o.BucketEvents, Retention: o.Retention, CountRetention: o.CountRetention,
+			UnverifiedRetention: o.UnverifiedRetention, MaxQueue: o.MaxQueue, SegmentRewards: o.SegmentRewards, Clock: o.Clock, Decide: o.Decide})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.run(s)
+		return s
+	}
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: p.url, BucketEvents: o.BucketEvents, Retention: o.Retention,
+		CountRetention: o.CountRetention, UnverifiedRetention: o.UnverifiedRetention, MaxQueue: o.MaxQueue, Clock: o.Clock, Decide: o.Decide})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.run(s)
+	return s
+}
+
+func (p *place) run(s either) {
+	ctx, stop := context.WithCancel(context.Background())
+	p.store, p.stop, p.done = s, stop, make(chan error, 1)
+	go func() { p.done <- s.Run(ctx) }()
+}
+
+// moved moves, and fails the test unless the move ends without a difference.
+func moved(t testing.TB, o Options) *Report {
+	t.Helper()
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatalf("move: %v", err)
+	}
+	if len(r.Differences) > 0 {
+		t.Fatalf("the two sides differ:\n%s", strings.Join(r.Differences, "\n"))
+	}
+	if !r.Ended && !o.Live {
+		t.Fatalf("the move has not ended: %+v", r)
+	}
+	return r
+}
+
+// Stop implements storetest.Place.
+func (p *place) Stop(t testing.TB) {
+	t.Helper()
+	if p.store == nil {
+		return
+	}
+	p.stop()
+	if err := <-p.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := p.store.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	p.store = nil
+}
+
+// Crash implements storetest.Place. Crashes of each store are tested beside it.
+func (p *place) Crash(t testing.TB) {
+	t.Helper()
+	p.Stop(t)
+}
+
+// Settle implements storetest.Place: what was queued before is in the next commit, or in the one behind it.
+func (p *place) Settle(t testing.TB) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	s, isFolder := p.store.(*store.Store)
+	if isFolder { // any change waits for its commit, with which goes all that was queued before
+		if err := s.SetBreaker(t.Context(), 9_999, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	for from := p.store.Stats().Commits.Load(); p.store.Stats().Commits.Load() < from+2; {
+		<-tick.C
+	}
+}
+
+// Invariants implements storetest.Place: they are those of each store.
+func (p *place) Invariants(testing.TB) {}
+
+// Find implements storetest.Place.
+func (p *place) Find(t testing.TB, text string) (found []string) {
+	t.Helper()
+	driver, at, tables := "pgx", p.url, `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'`
+	if p.opened == 1 {
+		driver, at, tables = "sqlite", p.dir+"/carom.db", `SELECT name FROM sqlite_master WHERE type = 'table'`
+	}
+	db, err := sql.Open(driver, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }() // it only read
+	for _, table := range values(t, db, tables) {
+		for _, value := range values(t, db, `SELECT * FROM "`+table+`"`) {
+			if strings.Contains(value, text) {
+				found = append(found, table+": "+value)
+			}
+		}
+	}
+	return found
+}
+
+// values are all values of a query's rows, as text.
+func values(t testing.TB, db *sql.DB, query string) (out []string) {
+	t.Helper()
+	rows, err := db.Query(query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }() // it only read
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, row := make([]any, len(columns)), make([]any, len(columns))
+	for i := range to {
+		to[i] = &row[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(to...); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range row {
+			if b, ok := v.([]byte); ok {
+				v = string(b)
+			}
+			out = append(out, fmt.Sprint(v))
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
