@@ -68,6 +68,7 @@ var notRun = map[string]string{
 	"import":     "needs a file of templates; TestImportTranscript gives it one",
 	"user":       "asks, and writes to a file; its own tests run it",
 	"alerts":     "needs channels; internal/alert plays them",
+	"nodes":      "changes whose a database is; nodes_test.go runs it",
 	"help":       "is cobra's",
 	"completion": "is cobra's",
 	"check":      "reads files of the server's machine; check_test.go runs it",

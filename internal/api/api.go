@@ -145,6 +145,8 @@ type Options struct {
 	Profiles map[string]*network.Profile
 	// Shadow reports what comparing a source with today's receiver has found; nil: there are no reports.
 	Shadow func(ctx context.Context, app, source string, since time.Time) (carom.ShadowReport, error)
+	// Nodes lists the nodes that share the store, newest first; nil: nobody knows.
+	Nodes func(ctx context.Context) ([]carom.Node, error)
 	// Backup writes a backup of the data folder.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Machine says how the machine stands, Certificates what networks are shown, PublicURL where they reach this server as

@@ -69,6 +69,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"GET /v1/keys", "", 200, []string{`"id":"key_read"`}},
 		{"POST /v1/keys", `{"name":"ci","scope":"read"}`, 201, []string{`"key":"carom_`}},
 		{"DELETE /v1/keys/key_read", "", 204, nil},
+		{"GET /v1/nodes", "", 200, []string{`"name":"web-1"`, `"state":"alive"`, `"duties":["alerts"]`}},
 		{"GET /v1/version", "", 200, []string{`"version":"v1.2.3"`}},
 	}
 	for _, tt := range tests {
@@ -103,6 +104,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"GET /v1/received?app=shop", "", map[string]int{"read": 200, "game-read": 404}},
 		{"GET /v1/stats?app=shop", "", map[string]int{"read": 200, "game-read": 404}},
 		{"GET /v1/tail?app=shop", "", map[string]int{"events": 403, "game-read": 404}},
+		{"GET /v1/nodes", "", map[string]int{"none": 401, "events": 403, "read": 200, "game-read": 403}},
 		{"GET /v1/status", "", map[string]int{"none": 401, "read": 200, "game-read": 200}},
 		{"POST /v1/events/" + shop + "/resend", "", map[string]int{"none": 401, "read": 403, "game-read": 403, "game-admin": 404, "admin": 200}},
 		{"POST /v1/deliveries/" + string(deliveryID(1, 0)) + "/resend", "", map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
@@ -447,7 +449,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 	}
-	if !ids["report-events"] || !ids["open-view"] || len(ids) != 60 {
+	if !ids["report-events"] || !ids["open-view"] || len(ids) != 61 {
 		t.Errorf("%d operations: %v", len(ids), ids)
 	}
 	if schemas["ErrorModel"] != nil || schemas["Problem"] == nil {

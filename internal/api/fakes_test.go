@@ -359,6 +359,9 @@ func newWorld() *world {
 			_, err := io.WriteString(w, "a backup")
 			return err
 		},
+		Nodes: func(context.Context) ([]carom.Node, error) {
+			return []carom.Node{{No: 1, Name: "web-1", State: carom.NodeAlive, Self: true, Began: noon(), Seen: noon(), Duties: []string{"alerts"}}}, nil
+		},
 		SourceURL: func(s carom.Source, secret string) string {
 			return "https://carom.example/in/" + s.App + "/" + s.Name + "/" + secret
 		},

@@ -65,6 +65,7 @@ func routes(s *service) http.Handler {
 	add(s, a, "GET /v1/tail", "tail-events", "Follow events as they are accepted, as server-sent events", s.tail)
 	add(s, a, "GET /v1/stats", "get-stats", "Count postbacks and deliveries", s.getStats)
 	add(s, a, "GET /v1/status", "get-status", "Is money being lost, since when, whose fault, what next", s.getStatus)
+	add(s, a, "GET /v1/nodes", "list-nodes", "List the nodes that share the database, and those that left within a day, newest first", s.listNodes)
 	add(s, a, "GET /v1/alerts", "list-alerts", "List the alerts that are open and the newest that ended", s.listAlerts)
 	add(s, a, "POST /v1/alerts/test", "test-alerts", "Send a test through every channel of alerts", s.testAlerts)
 	add(s, a, "GET /v1/objects", "list-objects", "List what is configured, without secrets", s.listObjects)

@@ -79,6 +79,7 @@ type facts struct {
 	Machine        Machine
 	Certificates   []Certificate
 	Channels       []AlertChannel
+	Nodes          []carom.Node
 	ClockStep      time.Duration // how far the wall clock was set since the start, beyond the time that passed
 	PublicURL      string        // where networks reach this server, as configured; empty: unknown
 }
@@ -106,7 +107,7 @@ func judge(f *facts) Status {
 	var items []Item
 	for _, check := range []func(*facts) []Item{
 		checkStore, checkSpace, checkSetUp, checkLanes, checkEnded, checkSources, checkRewards, checkUnknownSenders,
-		checkCertificates, checkPlainHTTP, checkClock, checkChannels,
+		checkCertificates, checkPlainHTTP, checkClock, checkChannels, checkNodes,
 	} {
 		items = append(items, check(f)...)
 	}

@@ -23,10 +23,15 @@ func (s *service) getStatus(ctx context.Context, _ *struct{}) (*statusOut, error
 func (s *service) facts(ctx context.Context) (*facts, error) {
 	c, now := callerOf(ctx), s.now()
 	f := &facts{Now: now, Started: s.started, Objects: visible(c, s.Objects.Objects()), Lanes: s.Lanes.Lanes(), Trouble: s.Store.Trouble()}
+	var err error
 	if c.app == "" {
 		s.machineFacts(f)
+		if s.Nodes != nil {
+			if f.Nodes, err = s.Nodes(ctx); err != nil {
+				return nil, err
+			}
+		}
 	}
-	var err error
 	if f.Backlogs, err = s.Store.Backlogs(ctx); err != nil {
 		return nil, err
 	}

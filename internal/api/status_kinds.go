@@ -12,6 +12,8 @@ const (
 	KindCertificate  Kind = "certificate"   // one expires, or cannot be had
 	KindPlainHTTP    Kind = "plain-http"    // secrets travel unencrypted
 	KindAlertChannel Kind = "alert-channel" // alerts cannot be sent
+	KindNodeSilent   Kind = "node-silent"   // a node shows no sign of life, or what it left waits
+	KindNodeClock    Kind = "node-clock"    // a node's clock is not the database's
 	KindStatusFailed Kind = "status-failed" // the status cannot be judged; found by the alerts alone
 
 	KindNoSource       Kind = "no-source"       // nothing can come in
@@ -43,7 +45,7 @@ const (
 // Kinds lists every kind.
 func Kinds() []Kind {
 	return []Kind{
-		KindDiskTrouble, KindDiskSpace, KindClock, KindCertificate, KindPlainHTTP, KindAlertChannel, KindStatusFailed,
+		KindDiskTrouble, KindDiskSpace, KindClock, KindCertificate, KindPlainHTTP, KindAlertChannel, KindNodeSilent, KindNodeClock, KindStatusFailed,
 		KindNoSource, KindNoEndpoint, KindUnknownSenders,
 		KindSourceSilent, KindSourceUnheard, KindSourceRefusing, KindSourceFrozen, KindSourceShadow, KindLiteralMacros, KindWrongSecrets,
 		KindYMIDsRepeated, KindCopiesConflict, KindEventsHeld, KindEventsUnmatched, KindRewardsUncounted, KindRewardsDeclined,

@@ -115,6 +115,15 @@ func TestJudgeTheMachine(t *testing.T) {
 		{"a channel that fails", func(f *facts) {
 			f.Channels = []AlertChannel{{Name: "email", FailingSince: noon().Add(-time.Hour), Reason: "email: no route", Waiting: 2}}
 		}, KindAlertChannel, Attention, "carom alerts test"},
+		{"a node that is silent", func(f *facts) {
+			f.Nodes = []carom.Node{{No: 2, Name: "web-2", State: carom.NodeSilent, Seen: noon().Add(-6 * time.Second)}, {No: 1, State: carom.NodeAlive}}
+		}, KindNodeSilent, Attention, "no sign of life"},
+		{"a node that nobody has taken over", func(f *facts) {
+			f.Nodes = []carom.Node{{No: 2, State: carom.NodeLeft, Ended: noon().Add(-time.Minute), Claimed: 3, ClockAheadMS: 60_000}}
+		}, KindNodeSilent, Attention, "3 deliveries claimed"},
+		{"a node's clock", func(f *facts) {
+			f.Nodes = []carom.Node{{No: 1, State: carom.NodeAlive, ClockAheadMS: -5400}}
+		}, KindNodeClock, Attention, "behind the database's"},
 		{"answers that come too late", func(f *facts) {
 			f.Backlogs = []carom.Backlog{{Endpoint: 1, Waiting: 3, Oldest: noon().Add(-time.Hour)}}
 			f.Lanes[0].LastFailure = "timeout while reading"
@@ -124,6 +133,7 @@ func TestJudgeTheMachine(t *testing.T) {
 			f.Certificates = []Certificate{{Domain: "a.example", Renews: true, NotAfter: noon().Add(3 * day)}, {Domain: "b.example"}, {Domain: "c.example", NotAfter: noon().Add(60 * day)}}
 			f.PublicURL, f.ClockStep = "http://10.0.0.7:8080", 2*time.Second
 			f.Channels = []AlertChannel{{Name: "email"}}
+			f.Nodes = []carom.Node{{No: 2, State: carom.NodeAlive, ClockAheadMS: 4900}, {No: 1, State: carom.NodeEnded, Ended: noon()}}
 		}, "", "", ""},
 	}
 	for _, tt := range tests {

@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,6 +120,14 @@ func show(table []setting, c *Config) string {
 
 // HTTPS says whether the public address speaks TLS.
 func (c *Config) HTTPS() bool { return len(c.Domains) > 0 || c.TLSCert != "" }
+
+// DeploymentName is what a database belongs to: the setting, or the host of the base URL; empty when neither is there.
+func (c *Config) DeploymentName() string {
+	if u, err := url.Parse(c.BaseURL); c.Deployment == "" && err == nil {
+		return u.Host
+	}
+	return c.Deployment
+}
 
 // CertificateFolder is where certificates that were obtained are kept.
 func (c *Config) CertificateFolder() string { return filepath.Join(c.Data, "certificates") }

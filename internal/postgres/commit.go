@@ -373,7 +373,7 @@ func (s *Store) claimPlaces(ctx context.Context, b *batch) error {
 	queries = append(queries, query{
 		st: fence,
 		params: [][]byte{int4Param(int(l.no)), int8Param(int64(l.life)), int8Param(t.commits), int8Param(s.lowMark(b)),
-			int8Param(t.events), int8Param(t.attempts), int8Param(t.rewards)},
+			int8Param(t.events), int8Param(t.attempts), int8Param(t.rewards), int8Param(s.clock.ahead().Milliseconds())},
 		row: func(v [][]byte) error {
 			found = true
 			s.beat(v, asked)

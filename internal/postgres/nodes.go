@@ -18,7 +18,7 @@ const keepNodes = 24 * time.Hour
 
 // Nodes returns the nodes that work on the database, and those whose lease ended within the last day, newest first.
 func (s *Store) Nodes(ctx context.Context) ([]carom.Node, error) {
-	rows, err := s.r.QueryContext(ctx, `SELECT n.no, n.name, n.version, n.schema, n.began_at, n.seen_at, n.ended_at, n.taken_at, n.events, n.attempts,
+	rows, err := s.r.QueryContext(ctx, `SELECT n.no, n.name, n.version, n.schema, n.began_at, n.seen_at, n.ended_at, n.taken_at, n.events, n.attempts, n.ahead_ms,
 		(SELECT count(*) FROM due WHERE node = n.no AND node <> 0), coalesce((SELECT string_agg(d.name, ' ' ORDER BY d.name) FROM duties d WHERE d.node = n.no), ''), `+nowMS+`
 		FROM nodes n WHERE n.ended_at = 0 OR n.taken_at = 0 OR n.ended_at > `+nowMS+` - $1 ORDER BY n.began_at DESC, n.no DESC`, keepNodes.Milliseconds())
 	if err != nil {
@@ -31,7 +31,7 @@ func (s *Store) Nodes(ctx context.Context) ([]carom.Node, error) {
 		var n carom.Node
 		var began, seen, ended, taken, now int64
 		var duties string
-		if err := rows.Scan(&n.No, &n.Name, &n.Version, &n.Schema, &began, &seen, &ended, &taken, &n.Events, &n.Attempts, &n.Claimed, &duties, &now); err != nil {
+		if err := rows.Scan(&n.No, &n.Name, &n.Version, &n.Schema, &began, &seen, &ended, &taken, &n.Events, &n.Attempts, &n.ClockAheadMS, &n.Claimed, &duties, &now); err != nil {
 			return nil, translate(err)
 		}
 		n.Began, n.Seen, n.Duties = time.UnixMilli(began).UTC(), time.UnixMilli(seen).UTC(), append([]string{}, strings.Fields(duties)...)
@@ -85,12 +85,13 @@ func Migrate(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// Adopt makes a database that of another deployment, such as a copy of one. It returns carom.ErrConflict while nodes work on it, carom.ErrInvalid
-// for what is no database of carom, and the name that it had.
-func Adopt(ctx context.Context, url, deployment string) (was string, err error) {
-	s, err := aside(ctx, Options{URL: url})
+// Adopt makes a database that of another deployment, such as a copy of one, and returns the name of the one that it belonged to, and of
+// the one that it belongs to now: "carom" for an empty one. It returns carom.ErrConflict while nodes work on it, and carom.ErrInvalid for
+// what is no database of carom.
+func Adopt(ctx context.Context, url, deployment string) (was, is string, err error) {
+	s, err := aside(ctx, Options{URL: url, Deployment: deployment})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer func() { _ = s.Close() }() // the error of the change says more
 	err = s.transact(ctx, func(tx *tx) error {
@@ -113,12 +114,12 @@ func Adopt(ctx context.Context, url, deployment string) (was string, err error) 
 			return err
 		}
 		was = string(owner)
-		return tx.exec(`UPDATE secrets SET value = $1 WHERE name = 'deployment'`, []byte(deployment))
+		return tx.exec(`UPDATE secrets SET value = $1 WHERE name = 'deployment'`, []byte(s.opts.Deployment))
 	})
 	if err != nil {
-		return "", fmt.Errorf("adopt the database: %w", err)
+		return "", "", fmt.Errorf("adopt the database: %w", err)
 	}
-	return was, nil
+	return was, s.opts.Deployment, nil
 }
 
 // aside connects to a database without working on it: it takes no lease. The caller closes it.

@@ -557,3 +557,73 @@ func TestDutyMovesWithItsMemory(t *testing.T) {
 		t.Errorf("the next on duty loads %q, %v", memory, err)
 	}
 }
+
+func TestNodes(t *testing.T) {
+	url := database(t)
+	a, b := join(t, url, "a", time.Minute).start(t), join(t, url, "b", time.Minute).start(t)
+	mine, err := b.OnDuty(t.Context(), "alerts")
+	if err != nil || !mine {
+		t.Fatalf("b is on duty: %t, %v", mine, err)
+	}
+	a.accept(t, event(a.Store, "1", carom.Target{Endpoint: 1}), event(a.Store, "2", carom.Target{Endpoint: 1}))
+	d := a.claim(t, carom.Claim{Endpoint: 1, Limit: 2, InOrder: true})
+	if err := a.Record(d[0], &carom.Attempt{Delivery: d[0].ID, Number: 1, At: a.Now(), State: carom.Delivered}); err != nil {
+		t.Fatal(err)
+	}
+	gone := join(t, url, "gone", time.Minute).start(t)
+	eventually(t, "a commit of the one that leaves", func() bool { return gone.stats.Commits.Load() > 0 })
+	gone.stop()
+	dead := join(t, url, "dead", time.Minute) // not one sign of life
+	execute(t, connect(t, url), `UPDATE nodes SET seen_at = seen_at - 5000 WHERE name = 'dead'`)
+	var list []carom.Node
+	// The rows are those of the nodes' latest commits.
+	eventually(t, "the nodes show what they did", func() bool {
+		var err error
+		if list, err = a.Nodes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(list, func(n carom.Node) bool { return n.Name == "a" })
+		return list[i].Events == 2 && list[i].Attempts == 1
+	})
+	ours := int(a.lease.Load().no)
+	want := []carom.Node{
+		{No: int(dead.lease.Load().no), Name: "dead", State: carom.NodeSilent, Duties: []string{}},
+		{Name: "gone", State: carom.NodeEnded, Duties: []string{}},
+		{No: int(b.lease.Load().no), Name: "b", State: carom.NodeAlive, Duties: []string{"alerts"}},
+		{No: ours, Name: "a", State: carom.NodeAlive, Self: true, Events: 2, Attempts: 1, Claimed: 1, Duties: []string{}},
+	}
+	for i := range list {
+		n := &list[i]
+		if n.Began.IsZero() || n.Seen.IsZero() || n.Schema != schemaVersion() || (n.State == carom.NodeEnded) != !n.Ended.IsZero() || max(n.ClockAheadMS, -n.ClockAheadMS) > 1000 {
+			t.Errorf("node %+v", n)
+		}
+		n.Began, n.Seen, n.Ended, n.Schema, n.ClockAheadMS = time.Time{}, time.Time{}, time.Time{}, 0, 0
+		if n.Name == "gone" {
+			n.No = 0
+		}
+		n.Duties = slices.DeleteFunc(n.Duties, func(duty string) bool { return duty == "house" }) // whoever came first
+	}
+	if diff := cmp.Diff(want, list); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	url := database(t)
+	if _, _, err := Adopt(t.Context(), url, "new"); !errors.Is(err, carom.ErrInvalid) {
+		t.Errorf("a database without tables: %v, want carom.ErrInvalid", err)
+	}
+	a := join(t, url, "a", 3*time.Second).start(t)
+	if _, _, err := Adopt(t.Context(), url, "new"); !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("while a node works: %v, want carom.ErrConflict", err)
+	}
+	a.stop()
+	for _, tt := range []struct{ to, was, is string }{{"new", "carom", "new"}, {"new", "new", "new"}, {"", "new", "carom"}, {"new", "carom", "new"}} {
+		if was, is, err := Adopt(t.Context(), url, tt.to); was != tt.was || is != tt.is || err != nil {
+			t.Errorf("Adopt for %q: was %q, is %q, %v, want %q and %q", tt.to, was, is, err, tt.was, tt.is)
+		}
+	}
+	if _, err := Open(t.Context(), Options{URL: url}); !errors.Is(err, carom.ErrConflict) {
+		t.Errorf("a node of the old name: %v, want carom.ErrConflict", err)
+	}
+}

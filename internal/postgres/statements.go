@@ -13,14 +13,14 @@ var (
 	// before the commit does.
 	//
 	// Its answer is what a node follows at every beat; the last three columns are for [Store.Share].
-	fence = one("fence", `UPDATE nodes n SET seen_at = `+nowMS+`, commits = $3, mark = $4, events = $5, attempts = $6, rewards = $7
+	fence = one("fence", `UPDATE nodes n SET seen_at = `+nowMS+`, commits = $3, mark = $4, events = $5, attempts = $6, rewards = $7, ahead_ms = $8
 		FROM (SELECT count(*) AS nodes, count(*) FILTER (WHERE no < $1) AS rank, min(seen_at) FILTER (WHERE no <> $1) AS slowest
 			FROM nodes WHERE ended_at = 0) p
 		WHERE n.no = $1 AND n.life = $2 AND n.ended_at = 0
 		RETURNING `+nowMS+`, (SELECT max(bucket) FROM buckets WHERE opened_at > 0), (SELECT max(opened_at) FROM buckets),
 			(SELECT min(bucket) FROM buckets WHERE dropped = 0), (SELECT value FROM meta WHERE key = 'objects_version'),
 			(SELECT value FROM meta WHERE key = 'own_ymids'), p.nodes, p.rank, p.slowest`,
-		kindInt4, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8)
+		kindInt4, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8, kindInt8)
 
 	// claimKeys claims dedupe keys, each for a place, and returns to whom each belongs. One that has expired passes to who asks.
 	// The update that changes nothing makes it return the rows of others as well, as they are when their commits have ended.

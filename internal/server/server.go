@@ -133,7 +133,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 		Binding: live.binding, Keys: keys, Shadow: st.ShadowReport,
 		Backup:  func(ctx context.Context, w io.Writer) error { return st.backup(ctx, version, w) },
 		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, Alerts: alerts,
-		BaseURL: publicURL(cfg), Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
+		Nodes: st.nodes, BaseURL: publicURL(cfg), Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
 		Try: func(ctx context.Context, t api.Trial) api.TrialResult {
 			tried := deliver.Try(ctx, client, &t.Endpoint.Endpoint, t.Request, time.Now)
 			return api.TrialResult{

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
+	"os"
 	"time"
 
 	"carom"
@@ -77,6 +77,7 @@ type opened struct {
 	Store
 	folder *store.Store    // a data folder, of this process alone
 	shared *postgres.Store // a database, which other nodes may share
+	self   carom.Node      // this process, as far as it does not change; with a folder
 	unlock func() error    // of the data folder of a node, in which its socket and its certificates are
 }
 
@@ -99,7 +100,7 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version
 			log.Warn("the data folder holds what was kept before there was a database; nothing of it is used: see `carom move`", "data", cfg.Data)
 		}
 		st, err := postgres.Open(ctx, postgres.Options{
-			URL: cfg.Database, Name: cfg.NodeName, Version: version, Deployment: deployment(cfg), BucketEvents: cfg.BucketEvents, Retention: cfg.Retention,
+			URL: cfg.Database, Name: cfg.NodeName, Version: version, Deployment: cfg.DeploymentName(), BucketEvents: cfg.BucketEvents, Retention: cfg.Retention,
 			UnverifiedRetention: cfg.UnverifiedRetention, MaxQueue: cfg.MaxQueue, Decide: reward.Decide, Log: log,
 		})
 		if err != nil {
@@ -115,15 +116,11 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version
 		return opened{}, err
 	}
 	logRecovered(log, st)
-	return opened{Store: st, folder: st}, nil
-}
-
-// deployment names what the database belongs to.
-func deployment(cfg config.Config) string {
-	if u, err := url.Parse(cfg.BaseURL); cfg.Deployment == "" && err == nil {
-		return u.Host
+	self := carom.Node{Name: cfg.NodeName, Version: version, State: carom.NodeAlive, Self: true, Began: st.Now().UTC(), Duties: []string{}}
+	if self.Name == "" {
+		self.Name, _ = os.Hostname() // a machine without a name has none here either
 	}
-	return cfg.Deployment
+	return opened{Store: st, folder: st, self: self}, nil
 }
 
 // backup writes the data folder to w.
@@ -133,6 +130,20 @@ func (o opened) backup(ctx context.Context, version string, w io.Writer) error {
 	}
 	_, err := backup.Write(ctx, o.folder, version, w)
 	return err
+}
+
+// nodes lists the nodes that share the store: with a data folder, this process.
+func (o opened) nodes(ctx context.Context) ([]carom.Node, error) {
+	if o.shared != nil {
+		return o.shared.Nodes(ctx)
+	}
+	self := o.self
+	self.Seen, self.Events, self.Attempts = o.Now().UTC(), o.Stats().Events.Load(), o.Stats().Attempts.Load()
+	waiting, err := o.Backlogs(ctx)
+	for _, b := range waiting {
+		self.Claimed += b.Waiting
+	}
+	return []carom.Node{self}, err
 }
 
 // peers are the other nodes that make attempts to the same endpoints; nil when there can be none.

@@ -20,6 +20,7 @@ CREATE TABLE nodes (
   version  text COLLATE "C" NOT NULL,
   schema   integer NOT NULL,            -- that its release knows
   first_bucket integer NOT NULL DEFAULT 0, -- nothing of it lies in older ones
+  ahead_ms bigint NOT NULL DEFAULT 0,   -- how far its clock is ahead of the database's
   began_at bigint NOT NULL,
   seen_at  bigint NOT NULL,             -- the lease runs from here
   commits  bigint NOT NULL DEFAULT 0,   -- so many it has made: tells whether one of unknown outcome was
