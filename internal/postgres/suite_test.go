@@ -112,7 +112,6 @@ func (p *place) Invariants(t testing.TB) {
 	t.Helper()
 	for what, query := range map[string]string{
 		"keys of no event":             `SELECT k.sum::text FROM keys k LEFT JOIN events e USING (place) LEFT JOIN buckets b ON b.bucket = k.place >> 40 WHERE e.place IS NULL AND b.dropped = 0`,
-		"events without a key":         `SELECT e.place::text FROM events e WHERE NOT EXISTS (SELECT 1 FROM keys k WHERE k.place = e.place) AND NOT EXISTS (SELECT 1 FROM keys k2 JOIN events o USING (place) WHERE o.ymid = e.ymid AND o.place > e.place) AND e.held <> 'frozen'`,
 		"outcomes of no event":         `SELECT o.place::text FROM outcomes o LEFT JOIN events e USING (place) WHERE e.place IS NULL`,
 		"waiting deliveries of none":   `SELECT d.place::text FROM due d LEFT JOIN events e USING (place) LEFT JOIN buckets b ON b.bucket = d.place >> 40 WHERE e.place IS NULL AND b.dropped = 0`,
 		"claims of no reward":          `SELECT c.sum::text FROM claims c LEFT JOIN rewards r ON r.no = c.reward WHERE c.reward <> 0 AND r.no IS NULL`,
