@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"syscall"
 	"time"
 
 	"carom/internal/pgtest"
@@ -238,10 +237,10 @@ func (c *chaos) killForLong(ctx context.Context, o *occurrence) error {
 func (c *chaos) halt(ctx context.Context, o *occurrence, lasts time.Duration) (err error) {
 	x := c.node(o)
 	n := c.underWay(ctx, x)
-	if err := syscall.Kill(x.server.Pid(), syscall.SIGSTOP); err != nil {
+	if err := halt(x.server.Pid()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, syscall.Kill(x.server.Pid(), syscall.SIGCONT)) }()
+	defer func() { err = errors.Join(err, proceed(x.server.Pid())) }()
 	if o.InFlight, err = c.inFlight(ctx, n); err != nil {
 		return err
 	}

@@ -97,6 +97,11 @@ func (s *Store) claimRows(ctx context.Context, c carom.Claim, l *lease, until ti
 		args[3] = milliOr(c.ScheduledBefore, math.MaxInt64)
 		args = append(args, milliOr(c.SinceBefore, math.MaxInt64))
 	}
+	if places, ordinals := s.returned.openOf(c.Endpoint); len(places) > 0 {
+		where += fmt.Sprintf(` AND NOT EXISTS (SELECT 1 FROM unnest($%d::bigint[], $%d::int[]) AS r (place, ordinal) WHERE r.place = due.place AND r.ordinal = due.ordinal)`,
+			len(args)+1, len(args)+2)
+		args = append(args, places, ordinals)
+	}
 	args = append(args, until.UnixMilli())
 	rows, err := s.lanes.QueryContext(ctx, `WITH lease AS (SELECT no FROM nodes WHERE no = $2 AND ended_at = 0 AND `+nowMS+` < $`+strconv.Itoa(len(args))+` FOR KEY SHARE),
 		mine AS (SELECT endpoint, place, ordinal FROM due WHERE endpoint = $1 AND node = 0 AND `+where+`

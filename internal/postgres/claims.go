@@ -151,6 +151,19 @@ func (r *returned) done(rows []dueRow) {
 	}
 }
 
+// openOf returns the rows of an endpoint that are about to be returned. A claim leaves them alone: the return, which comes later, would
+// take them out of its hands again.
+func (r *returned) openOf(endpoint int) (places []int64, ordinals []int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k := range r.open {
+		if k.endpoint == endpoint {
+			places, ordinals = append(places, k.place), append(ordinals, int32(k.ordinal))
+		}
+	}
+	return places, ordinals
+}
+
 // knows says whether the row is about to be returned.
 func (r *returned) knows(k returnKey) bool {
 	r.mu.Lock()

@@ -124,6 +124,7 @@ func (s *Store) beat(v [][]byte, asked time.Time) {
 // proven takes up that a commit has proven the lease.
 func (s *Store) proven() {
 	b := &s.bucket
+	s.hosts.proven(s.link.conn.Conn().RemoteAddr())
 	s.lease.Load().prolong(b.asked.Add(s.opts.leaseTime - margin))
 	if b.newest > b.number {
 		s.enter(b.newest, b.newestOpened)

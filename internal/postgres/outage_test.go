@@ -91,11 +91,27 @@ func runOn(t *testing.T, n *node, statement string) error {
 // A host of the URL that does not even refuse, as a machine that has gone, keeps nobody from the next one.
 func TestSilentHostIsPassed(t *testing.T) {
 	t.Parallel()
-	gone, err := net.Listen("tcp", "127.0.0.1:0") // nobody accepts
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = gone.Close() }() // nothing is written
+	var calls atomic.Int32
+	ended := make(chan struct{})
+	go func() { // it takes calls, and says nothing
+		defer close(ended)
+		for {
+			c, err := gone.Accept()
+			if err != nil {
+				return
+			}
+			defer func() { _ = c.Close() }() // nothing was said
+			calls.Add(1)
+		}
+	}()
+	defer func() {
+		_ = gone.Close() // so that nothing is accepted any more
+		<-ended
+	}()
 	u, err := url.Parse(database(t))
 	if err != nil {
 		t.Fatal(err)
@@ -106,13 +122,21 @@ func TestSilentHostIsPassed(t *testing.T) {
 	if n.config, err = parseURL(u.String()); err != nil {
 		t.Fatal(err)
 	}
-	n.redial()
-	l := (<-n.dialed).link
-	if l == nil {
-		t.Fatal("no connection to the second host")
+	n.hosts = hosts{}
+	n.hosts.follow(n.config)
+	for range 3 { // the second host, once found, is asked first
+		n.dialing = false
+		n.redial()
+		l := (<-n.dialed).link
+		if l == nil {
+			t.Fatal("no connection to the second host")
+		}
+		if err := l.conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := l.conn.Close(t.Context()); err != nil {
-		t.Error(err)
+	if got := calls.Load(); got != 1 {
+		t.Errorf("the host that is gone was called %d times, want once", got)
 	}
 }
 
@@ -143,5 +167,62 @@ func TestNobodyDiesOfTheDatabase(t *testing.T) {
 	cancel()
 	if err := b.reap(gone); err == nil || !b.sighted.IsZero() {
 		t.Errorf("a reap without a database: %v, sighted since %v, want an error and no time", err, b.sighted)
+	}
+}
+
+// What another node ends while a node is taken over is not handed out again.
+func TestTakeOverLeavesWhatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	a := join(t, url, "a", time.Minute).start(t)
+	a.accept(t, event(a.Store, "first", carom.Target{Endpoint: 7, Direct: true}), event(a.Store, "second", carom.Target{Endpoint: 7}))
+	b := join(t, url, "b", time.Minute)
+	if err := runOn(t, b, `UPDATE nodes SET ended_at = 1 WHERE name = 'a'`); err != nil {
+		t.Fatal(err)
+	}
+	a.stop() // what it does about that is no part of this
+	if err := runOn(t, b, `DELETE FROM due WHERE place = (SELECT min(place) FROM events)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := runOn(t, b, `UPDATE nodes SET ended_at = 1, taken_at = 0, mark = 0 WHERE name = 'a'`); err != nil {
+		t.Fatal(err)
+	}
+	other, err := b.r.BeginTx(t.Context(), nil) // the commit in which another node ends the second delivery
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Rollback() }() // it is over, if all went well
+	for _, statement := range []string{
+		`INSERT INTO outcomes (place, ordinal, attempt, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent, status, node)
+			SELECT place, ordinal, 1, endpoint, 1, 1, 'delivered', 0, '', 0, '', '', '', 200, 9 FROM due`,
+		`DELETE FROM due`,
+	} {
+		if _, err := other.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	taken := make(chan error, 1)
+	go func() { taken <- b.takeOver(context.WithoutCancel(t.Context()), 1) }()
+	var failed error
+	over := false
+	eventually(t, "b takes a over, or waits for the other commit", func() bool {
+		select {
+		case failed = <-taken:
+			over = true
+		default:
+		}
+		return over || numberOf(t, b.lanes, `SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.datname = current_database() JOIN pg_stat_activity s ON s.pid = l.pid AND s.datid = d.oid WHERE NOT l.granted`) > 0
+	})
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if !over {
+		failed = <-taken
+	}
+	if failed != nil {
+		t.Fatal(failed)
+	}
+	if got := look(t, url, `SELECT e.ymid FROM due d JOIN events e USING (place)`); len(got) != 1 || got[0] != "first" {
+		t.Errorf("%q are due after the take-over, want the one alone that lived in memory", got)
 	}
 }

@@ -92,6 +92,7 @@ type Store struct {
 	opts   Options
 	log    *slog.Logger
 	config *pgx.ConnConfig
+	hosts  hosts
 	pooled bool // a pooler stands between
 
 	r     *sql.DB // of searches, stories and reports
@@ -181,6 +182,7 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	if s.config, err = parseURL(opts.URL); err != nil {
 		return nil, err
 	}
+	s.hosts.follow(s.config)
 	defer func() {
 		if err != nil {
 			_ = s.Close() // the first error says more

@@ -136,6 +136,9 @@ func (s *Store) takeOver(ctx context.Context, no int) error {
 }
 
 // takeUpMemory finds the deliveries of a node's events from the mark on that neither have ended nor have a row in the due table.
+//
+// Both are looked for in one snapshot. A conflict of keys alone would tell of a row as it is later, when another node may just have
+// ended the delivery and deleted it.
 func (s *Store) takeUpMemory(tx *tx, node uint16, mark carom.Ref) (n int64, err error) {
 	var newest int
 	if err := tx.row(`SELECT coalesce(max(bucket), 0) FROM buckets WHERE opened_at > 0 AND dropped = 0`, nil, &newest); err != nil {
@@ -156,6 +159,7 @@ func (s *Store) takeUpMemory(tx *tx, node uint16, mark carom.Ref) (n int64, err 
 			FROM events e CROSS JOIN LATERAL string_to_table(e.endpoints, ' ') WITH ORDINALITY AS t (word, n)
 			LEFT JOIN LATERAL (SELECT attempt, state FROM outcomes WHERE place = e.place AND ordinal = t.n - 1 ORDER BY attempt DESC LIMIT 1) o ON true
 			WHERE e.place BETWEEN $1 AND $2 AND e.endpoints <> '' AND t.word <> '-' AND (o.state IS NULL OR o.state = 'pending')
+			AND NOT EXISTS (SELECT 1 FROM due d WHERE d.endpoint = CAST(split_part(t.word, ':', 1) AS integer) AND d.place = e.place AND d.ordinal = t.n - 1)
 			ON CONFLICT (endpoint, place, ordinal) DO NOTHING`, from, to, now)
 		if err != nil {
 			return 0, err
