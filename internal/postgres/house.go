@@ -122,6 +122,8 @@ func (s *Store) pruneOnDuty(ctx context.Context) error {
 // Prune drops time buckets whose newest event is older than the retention, and with them their attempts; then keys, counts and
 // samples that nothing needs any more. [Store.Run] calls it every minute, on one node.
 func (s *Store) Prune(ctx context.Context) error {
+	s.pruning.Lock() // one partition is not detached twice at a time
+	defer s.pruning.Unlock()
 	now := s.Now()
 	old, err := s.oldBuckets(ctx, now.Add(-s.opts.Retention).UnixMilli())
 	if err != nil {

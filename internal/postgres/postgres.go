@@ -135,6 +135,7 @@ type Store struct {
 	trouble    atomic.Pointer[carom.Trouble] // nil while commits succeed
 	unverified *tables.Unverified
 	returned   returned
+	pruning    sync.Mutex       // held by Prune
 	sighted    time.Time        // since when the database answers the janitor, who uses this alone; zero: it does not
 	tidied     time.Time        // when tidyRewards last did its work; the janitor's alone
 	swept      map[string]int64 // how far sweepKeys has come, in blocks, by table; the janitor's alone
