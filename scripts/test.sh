@@ -21,7 +21,13 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 tested=0
 # vet has its own step in `make check`. The limit is for one package; a test that waits for ever ends here.
-go test "${race[@]}" -vet=off -timeout 8m ./... 2>&1 | tee "$log" || tested=1
+# Those that make a database for each of hundreds of tests run without the race detector, which has seen most of their code elsewhere.
+databases="carom/internal/postgres carom/internal/move"
+others=$(go list ./... | grep -vxF "$(tr ' ' '\n' <<<"$databases")")
+# shellcheck disable=SC2086 # lists of packages
+go test "${race[@]}" -vet=off -timeout 12m $others 2>&1 | tee "$log" || tested=1
+# shellcheck disable=SC2086
+go test -vet=off -timeout 20m $databases 2>&1 | tee -a "$log" || tested=1
 # The same server, on the other database. Without the race detector, which has seen all of this on the first.
 if check_postgres; then
 	CAROM_TEST_STORE=postgres go test -vet=off -timeout 8m ./internal/server 2>&1 | tee -a "$log" || tested=1
