@@ -70,36 +70,44 @@ func startDatabase(dir string) (*database, error) {
 
 // databaseReading is the state of the server at one moment.
 type databaseReading struct {
-	cpu time.Duration
-	wal int64 // bytes, from the beginning
+	cpu    time.Duration
+	wal    int64   // bytes, from the beginning
+	images int64   // of whole pages in them
+	busy   float64 // milliseconds that sessions have spent in transactions; up to a second of it may be missing
 }
 
 // databaseAccount is what the database did for one measurement.
 type databaseAccount struct {
-	CPUPer1000      float64 `json:"cpu_s_per_1000"`      // of all its processes, until everything was delivered
-	WALPerEvent     float64 `json:"wal_bytes_per_event"` // the same
-	CommitsPerSec   float64 `json:"commits_per_s"`       // of the nodes, in the window
-	EventsPerCommit float64 `json:"events_per_commit"`   // delivered in the window, to those
-	RowsPerCommit   float64 `json:"rows_per_commit"`     // written, from the start of the nodes to their end
-	Ready           float64 `json:"ready_s"`             // from the start of the first node until it was ready
+	CPUPer1000      float64 `json:"cpu_s_per_1000"`       // of all its processes, until everything was delivered
+	WALPerEvent     float64 `json:"wal_bytes_per_event"`  // the same
+	ImagesPerEvent  float64 `json:"wal_images_per_event"` // of whole pages; the same
+	CommitsPerSec   float64 `json:"commits_per_s"`        // of the nodes, in the window
+	EventsPerCommit float64 `json:"events_per_commit"`    // delivered in the window, to those
+	CommitMS        float64 `json:"commit_ms"`            // that sessions spent in transactions in the window, to those
+	RowsPerCommit   float64 `json:"rows_per_commit"`      // written, from the start of the nodes to their end
+	Ready           float64 `json:"ready_s"`              // from the start of the first node until it was ready
 }
 
-// accountOf compares two readings, between which so many events were delivered. Commits, nil when the nodes do not tell, and
-// delivered are of the window of so many seconds.
-func accountOf(first, last databaseReading, events float64, commits *float64, delivered, seconds float64) *databaseAccount {
+// accountOf compares readings: those at the ends of the window of so many seconds, of which commits, nil when the nodes do not tell, and
+// delivered are, and the one when all events were delivered.
+func accountOf(first, last, end databaseReading, events float64, commits *float64, delivered, seconds float64) *databaseAccount {
 	a := &databaseAccount{}
 	if events > 0 {
-		a.CPUPer1000 = (last.cpu - first.cpu).Seconds() / events * 1000
-		a.WALPerEvent = float64(last.wal-first.wal) / events
+		a.CPUPer1000 = (end.cpu - first.cpu).Seconds() / events * 1000
+		a.WALPerEvent = float64(end.wal-first.wal) / events
+		a.ImagesPerEvent = float64(end.images-first.images) / events
 	}
 	if commits != nil && *commits > 0 {
 		a.CommitsPerSec, a.EventsPerCommit = *commits/seconds, delivered / *commits
+		a.CommitMS = (last.busy - first.busy) / *commits
 	}
 	return a
 }
 
 func (d *database) read(ctx context.Context) (x databaseReading, err error) {
-	if err = d.query(ctx, "postgres", `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint`, &x.wal); err == nil {
+	// On the way of events the nodes' committers are the only ones with transactions, so what all sessions spend in them is theirs.
+	if err = d.query(ctx, "postgres", `SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, (SELECT wal_fpi FROM pg_stat_wal),
+		(SELECT sum(active_time + idle_in_transaction_time) FROM pg_stat_database)`, &x.wal, &x.images, &x.busy); err == nil {
 		x.cpu, err = d.cluster.CPU()
 	}
 	return x, err

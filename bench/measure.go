@@ -205,7 +205,7 @@ func (r *rig) finish(ctx context.Context, t target, run uint32, res *load.Result
 	m.Syncs = difference(first.counters, last.counters, metricSyncs)
 	if t.onDB {
 		m.Nodes = len(t.nodes())
-		m.Database = accountOf(first.database, end.database, events, m.Commits, m.Delivered*seconds, seconds)
+		m.Database = accountOf(first.database, last.database, end.database, events, m.Commits, m.Delivered*seconds, seconds)
 	}
 	u, err := t.process.Usage()
 	m.PeakRSS = megabytes(u.PeakRSS)

@@ -356,9 +356,19 @@ func checkCopy(ctx context.Context, t *target, e copied) error {
 	return nil
 }
 
-// sizes are the bytes of what belongs to events, in tables and in indexes.
-func (d *database) sizes(ctx context.Context, name string) (table, index float64, err error) {
-	err = d.query(ctx, name, `SELECT sum(pg_table_size(p.relid))::float8, sum(pg_indexes_size(p.relid))::float8
-		FROM unnest('{events,outcomes,keys}'::regclass[]) t, pg_partition_tree(t) p WHERE p.isleaf`, &table, &index)
-	return table, index, err
+// perEvent is what a filled database stores for each event of a table: bytes of the table, bytes of its indexes, rows.
+type perEvent struct{ table, index, rows float64 }
+
+// sizes is that of the tables that belong to events, for so many of them.
+func (d *database) sizes(ctx context.Context, name string, events float64) (map[string]perEvent, error) {
+	out := map[string]perEvent{}
+	for _, table := range []string{"events", "outcomes", "keys"} {
+		var s perEvent
+		if err := d.query(ctx, name, `SELECT sum(pg_table_size(p.relid))::float8, sum(pg_indexes_size(p.relid))::float8, (SELECT count(*) FROM `+table+`)::float8
+			FROM pg_partition_tree('`+table+`') p WHERE p.isleaf`, &s.table, &s.index, &s.rows); err != nil {
+			return nil, err
+		}
+		out[table] = perEvent{s.table / events, s.index / events, s.rows / events}
+	}
+	return out, nil
 }

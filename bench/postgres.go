@@ -22,7 +22,9 @@ func postgresFigures() []figure {
 		{"commits_per_s", "/s", "commits while saturated", nil},
 		{"events_per_commit", "", "events in each", nil},
 		{"rows_per_commit", "", "rows that each writes", nil},
+		{"commit_ms", "ms", "how long the transaction of each takes, its waits for the node and the disk included", nil},
 		{"wal_bytes_per_event", "B", "what the database logs for an event and its delivery", nil},
+		{"wal_images_per_event", "", "whole pages in that", nil},
 		{"rss_mb", "MB", "most memory of the node while saturated", atMost(300)},
 		{"half_per_s", "/s", "half the saturating rate, as used below", nil},
 		{"accept_p50_ms_half", "ms", "acknowledgement at half the rate, median", nil},
@@ -32,7 +34,11 @@ func postgresFigures() []figure {
 		{"journal_accept_p99_ms_half", "ms", "acknowledgement by the bare journal at that rate, p99", nil},
 		{"journal_e2e_p99_ms_half", "ms", "end to end through the bare journal at that rate, p99", nil},
 		{"half_commits_per_s", "/s", "commits at half the rate", nil},
+		{"half_events_per_commit", "", "events in each", nil},
+		{"half_commit_ms", "ms", "how long the transaction of each takes", nil},
 		{"half_cpu_s_per_1000", "s", "processor time of node and database at half the rate, for 1,000 delivered", nil},
+		{"half_node_cpu_s_per_1000", "s", "of the node alone", nil},
+		{"half_database_cpu_s_per_1000", "s", "of the database alone", nil},
 		{"one_node_per_s", "/s", "one node, delivered at the sink, between the next", nil},
 		{"two_nodes_per_s", "/s", "two nodes on one database, half of the senders each, delivered at the sink", nil},
 		{"two_node_ratio", "", "the second to the first", atLeast(0.9)},
@@ -44,9 +50,17 @@ func postgresFigures() []figure {
 		{"growth_ratio", "", "the first to the second", atLeast(0.8)},
 		{"growth_cpu_s_per_1000", "s", "processor time of node and loaded database for 1,000 delivered", nil},
 		{"growth_wal_bytes_per_event", "B", "logged for an event in the loaded database: pages of keys are logged whole after a checkpoint", nil},
+		{"growth_wal_images_per_event", "", "whole pages in that", nil},
 		{"growth_start_s", "s", "longest start of a node on the loaded database", atMost(10)},
 		{"database_bytes_per_event", "B", "stored for an event, its delivery and its keys", nil},
 		{"index_share", "", "of that in indexes", nil},
+		{"events_table_bytes_per_event", "B", "of that the table of events", nil},
+		{"events_index_bytes_per_event", "B", "its indexes", nil},
+		{"outcomes_table_bytes_per_event", "B", "the table of outcomes", nil},
+		{"outcomes_index_bytes_per_event", "B", "its index", nil},
+		{"keys_table_bytes_per_event", "B", "the table of dedupe keys", nil},
+		{"keys_index_bytes_per_event", "B", "its index", nil},
+		{"keys_per_event", "", "dedupe keys of an event", nil},
 		{figMissing, "", "acknowledged and never delivered, all parts", atMost(0)},
 		{figDuplicates, "", "delivered twice, all parts", atMost(0)},
 	}
@@ -55,8 +69,15 @@ func postgresFigures() []figure {
 // saturate is the load that a target cannot keep up with.
 func (r *rig) saturate() plan { return plan{warmUp: r.WarmUp, window: r.Window} }
 
-func deliveredOf(m measurement) float64 { return m.Delivered }
-func bothCPU(m measurement) float64     { return m.CPUPer1000 + m.Database.CPUPer1000 }
+func deliveredOf(m measurement) float64       { return m.Delivered }
+func nodeCPU(m measurement) float64           { return m.CPUPer1000 }
+func databaseCPU(m measurement) float64       { return m.Database.CPUPer1000 }
+func bothCPU(m measurement) float64           { return nodeCPU(m) + databaseCPU(m) }
+func commitsOf(m measurement) float64         { return m.Database.CommitsPerSec }
+func eventsPerCommitOf(m measurement) float64 { return m.Database.EventsPerCommit }
+func commitMSOf(m measurement) float64        { return m.Database.CommitMS }
+func walOf(m measurement) float64             { return m.Database.WALPerEvent }
+func imagesOf(m measurement) float64          { return m.Database.ImagesPerEvent }
 
 // medianOf is the median of what pick finds.
 func medianOf(ms []measurement, pick func(measurement) float64) float64 {
@@ -109,13 +130,15 @@ func postgresRatioFigures(rep *report, forwarder, carom []measurement) {
 	rep.set(figCarom, medianOf(carom, deliveredOf))
 	rep.set("ratio", rep.figures[figCarom]/rep.figures[figForwarder])
 	rep.set("cpu_s_per_1000", medianOf(carom, bothCPU))
-	rep.set("node_cpu_s_per_1000", medianOf(carom, func(m measurement) float64 { return m.CPUPer1000 }))
-	rep.set("database_cpu_s_per_1000", medianOf(carom, func(m measurement) float64 { return m.Database.CPUPer1000 }))
-	rep.set("forwarder_cpu_s_per_1000", medianOf(forwarder, func(m measurement) float64 { return m.CPUPer1000 }))
-	rep.set("commits_per_s", medianOf(carom, func(m measurement) float64 { return m.Database.CommitsPerSec }))
-	rep.set("events_per_commit", medianOf(carom, func(m measurement) float64 { return m.Database.EventsPerCommit }))
+	rep.set("node_cpu_s_per_1000", medianOf(carom, nodeCPU))
+	rep.set("database_cpu_s_per_1000", medianOf(carom, databaseCPU))
+	rep.set("forwarder_cpu_s_per_1000", medianOf(forwarder, nodeCPU))
+	rep.set("commits_per_s", medianOf(carom, commitsOf))
+	rep.set("events_per_commit", medianOf(carom, eventsPerCommitOf))
+	rep.set("commit_ms", medianOf(carom, commitMSOf))
 	rep.set("rows_per_commit", medianOf(carom, func(m measurement) float64 { return m.Database.RowsPerCommit }))
-	rep.set("wal_bytes_per_event", medianOf(carom, func(m measurement) float64 { return m.Database.WALPerEvent }))
+	rep.set("wal_bytes_per_event", medianOf(carom, walOf))
+	rep.set("wal_images_per_event", medianOf(carom, imagesOf))
 	rep.set("rss_mb", slices.Max(pluck(carom, "carom", func(m measurement) float64 { return m.PeakRSS })))
 }
 
@@ -154,8 +177,12 @@ func (r *rig) postgresLatency(ctx context.Context, rep *report, p *part) error {
 	rep.set("e2e_p99_ms_half", medianOf(carom, e2e99))
 	rep.set("journal_accept_p99_ms_half", medianOf(journal, accept99))
 	rep.set("journal_e2e_p99_ms_half", medianOf(journal, e2e99))
-	rep.set("half_commits_per_s", medianOf(carom, func(m measurement) float64 { return m.Database.CommitsPerSec }))
+	rep.set("half_commits_per_s", medianOf(carom, commitsOf))
+	rep.set("half_events_per_commit", medianOf(carom, eventsPerCommitOf))
+	rep.set("half_commit_ms", medianOf(carom, commitMSOf))
 	rep.set("half_cpu_s_per_1000", medianOf(carom, bothCPU))
+	rep.set("half_node_cpu_s_per_1000", medianOf(carom, nodeCPU))
+	rep.set("half_database_cpu_s_per_1000", medianOf(carom, databaseCPU))
 	return nil
 }
 
@@ -228,7 +255,8 @@ func (r *rig) postgresGrowth(ctx context.Context, rep *report, p *part) error {
 	rep.set("growth_empty_per_s", medianOf(empty, deliveredOf))
 	rep.set("growth_ratio", rep.figures["growth_per_s"]/rep.figures["growth_empty_per_s"])
 	rep.set("growth_cpu_s_per_1000", medianOf(loaded, bothCPU))
-	rep.set("growth_wal_bytes_per_event", medianOf(loaded, func(m measurement) float64 { return m.Database.WALPerEvent }))
+	rep.set("growth_wal_bytes_per_event", medianOf(loaded, walOf))
+	rep.set("growth_wal_images_per_event", medianOf(loaded, imagesOf))
 	rep.set("growth_start_s", slices.Max(pluck(loaded, "carom", func(m measurement) float64 { return m.Database.Ready })))
 	return r.db.drop(ctx, full.name)
 }
@@ -265,8 +293,18 @@ func (r *rig) fillDatabase(ctx context.Context, rep *report, p *part) (f filled,
 	if err = r.checkCopies(ctx, f, c); err != nil {
 		return f, err
 	}
-	table, index, err := r.db.sizes(ctx, f.name)
-	rep.set("database_bytes_per_event", (table+index)/float64(r.GrowthEvents))
-	rep.set("index_share", index/(table+index))
-	return f, err
+	sizes, err := r.db.sizes(ctx, f.name, float64(r.GrowthEvents))
+	if err != nil {
+		return f, err
+	}
+	var all, index float64
+	for table, size := range sizes {
+		rep.set(table+"_table_bytes_per_event", size.table)
+		rep.set(table+"_index_bytes_per_event", size.index)
+		all, index = all+size.table+size.index, index+size.index
+	}
+	rep.set("keys_per_event", sizes["keys"].rows)
+	rep.set("database_bytes_per_event", all)
+	rep.set("index_share", index/all)
+	return f, nil
 }

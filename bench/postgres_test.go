@@ -71,7 +71,7 @@ func reachable(t *testing.T) string {
 
 func TestPostgresRatioFigures(t *testing.T) {
 	account := func(cpu, commits float64) *databaseAccount {
-		return &databaseAccount{CPUPer1000: cpu, CommitsPerSec: commits, EventsPerCommit: 30, RowsPerCommit: 100, WALPerEvent: 1500}
+		return &databaseAccount{CPUPer1000: cpu, CommitsPerSec: commits, EventsPerCommit: 30, RowsPerCommit: 100, WALPerEvent: 1500, ImagesPerEvent: 0.1, CommitMS: 4}
 	}
 	rep := &report{figures: map[string]float64{}}
 	postgresRatioFigures(rep,
@@ -83,7 +83,7 @@ func TestPostgresRatioFigures(t *testing.T) {
 		})
 	want := map[string]float64{figForwarder: 12_000, figCarom: 6000, "ratio": 0.5, "cpu_s_per_1000": 0.16, "node_cpu_s_per_1000": 0.09,
 		"database_cpu_s_per_1000": 0.07, "forwarder_cpu_s_per_1000": 0.05, "commits_per_s": 200, "events_per_commit": 30, "rows_per_commit": 100,
-		"wal_bytes_per_event": 1500, "rss_mb": 90}
+		"wal_bytes_per_event": 1500, "wal_images_per_event": 0.1, "commit_ms": 4, "rss_mb": 90}
 	near := cmp.Comparer(func(x, y float64) bool { return math.Abs(x-y) < 1e-9 })
 	if diff := cmp.Diff(want, rep.figures, near); diff != "" {
 		t.Errorf("figures (-want +got):\n%s", diff)
@@ -91,7 +91,8 @@ func TestPostgresRatioFigures(t *testing.T) {
 }
 
 func TestAccountOfTheDatabase(t *testing.T) {
-	first, last := databaseReading{cpu: time.Second, wal: 1000}, databaseReading{cpu: 3 * time.Second, wal: 16_000}
+	first, last := databaseReading{cpu: time.Second, wal: 1000, images: 3, busy: 100}, databaseReading{cpu: 2 * time.Second, wal: 9000, images: 5, busy: 350}
+	end := databaseReading{cpu: 3 * time.Second, wal: 16_000, images: 8, busy: 400}
 	commits := 50.0
 	tests := []struct {
 		name    string
@@ -99,13 +100,13 @@ func TestAccountOfTheDatabase(t *testing.T) {
 		commits *float64
 		want    databaseAccount
 	}{
-		{"ten events", 10, &commits, databaseAccount{CPUPer1000: 200, WALPerEvent: 1500, CommitsPerSec: 25, EventsPerCommit: 0.1}},
-		{"nothing came through", 0, &commits, databaseAccount{CommitsPerSec: 25, EventsPerCommit: 0.1}},
-		{"nodes that do not tell", 10, nil, databaseAccount{CPUPer1000: 200, WALPerEvent: 1500}},
+		{"ten events", 10, &commits, databaseAccount{CPUPer1000: 200, WALPerEvent: 1500, ImagesPerEvent: 0.5, CommitsPerSec: 25, EventsPerCommit: 0.1, CommitMS: 5}},
+		{"nothing came through", 0, &commits, databaseAccount{CommitsPerSec: 25, EventsPerCommit: 0.1, CommitMS: 5}},
+		{"nodes that do not tell", 10, nil, databaseAccount{CPUPer1000: 200, WALPerEvent: 1500, ImagesPerEvent: 0.5}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(&tt.want, accountOf(first, last, tt.events, tt.commits, 5, 2)); diff != "" {
+			if diff := cmp.Diff(&tt.want, accountOf(first, last, end, tt.events, tt.commits, 5, 2)); diff != "" {
 				t.Errorf("account (-want +got):\n%s", diff)
 			}
 		})
