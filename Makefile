@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean bench-postgres
+.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean bench-postgres capacity
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ bench: build ## measure against a bare handler and a bare forwarder; bench/out/l
 
 bench-postgres: build ## the same on a real PostgreSQL, with one node and with two; bench/out/postgres.json
 	go run ./bench -postgres
+
+capacity: ## keep the figures of both in bench/capacity/testdata, and write what many events a second take into docs/scale.md
+	go run ./bench/capacity -keep bench/capacity/testdata -markdown docs/scale.md
 
 fuzz: ## fuzz every target for FUZZTIME each (10s)
 	@scripts/fuzz.sh $(FUZZTIME)

@@ -61,6 +61,7 @@ const groups = [
     ['docs/https.md', 'HTTPS'],
     ['docs/privacy.md', "Users' data"],
     ['docs/sizing.md', 'Sizing'],
+    ['docs/scale.md', 'Scale'],
   ]],
   ['Reference', [
     ['docs/commands.md', 'Commands'],
