@@ -158,6 +158,8 @@ func TestNodeIsBounded(t *testing.T) {
 		{"few cores", []string{"-node-cores", "0.5", "-headroom", "0", "-sync-ms", "0"}, perNode{1e4 / 3, 20, byCPU}},
 		{"one commit at a time", []string{"-node-cores", "64", "-headroom", "0", "-retention-days", "1"},
 			perNode{maxBatch / (4e-3 + maxBatch*0.15e-3), maxBatch, byCommitter}},
+		{"outcomes of many postbacks", []string{"-node-cores", "64", "-headroom", "0", "-retention-days", "1", "-postbacks", "4", "-delivery-share", "0"},
+			perNode{512 / (4e-3 + 512*0.15e-3), 512, byCommitter}},
 		{"time buckets", []string{"-node-cores", "64", "-bucket-events", "1000000", "-buckets", "2592", "-sync-ms", "0"},
 			perNode{1000, 3 / 0.85, byBuckets}},
 	}
@@ -207,8 +209,8 @@ func TestCapacity(t *testing.T) {
 				t.Errorf("a cluster that carries %v lacks %s first", most, first)
 			}
 			below, above := m.at(a, most*0.999), m.at(a, most*1.001)
-			if below.Clusters != 1 || len(below.Breaks) != 0 || above.Clusters != 2 || len(above.Breaks) != 1 || above.Breaks[0].Name != name {
-				t.Errorf("below: %v clusters, lacks %v; above: %v clusters, lacks %v", below.Clusters, below.Breaks, above.Clusters, above.Breaks)
+			if below.Clusters != 1 || len(below.lacks()) != 0 || above.Clusters != 2 || len(above.lacks()) != 1 || above.Needs[0].Name != name {
+				t.Errorf("below: %v clusters, lacks %v; above: %v clusters, lacks %v", below.Clusters, below.lacks(), above.Clusters, above.lacks())
 			}
 			if remedies[name] == "" {
 				t.Errorf("nothing is said about what to do about %s", name)
@@ -411,6 +413,7 @@ func TestLimitsAreThoseOfTheStore(t *testing.T) {
 		want          int
 	}{
 		{"internal/postgres/commit.go", `maxBatch +\= (\d+)\n`, maxBatch},
+		{"internal/postgres/queue.go", `move\(b\.results, q\.results, (\d)\*maxBatch\)`, maxOutcomes / maxBatch},
 		{"internal/postgres/place.go", `nodeBits +\= (\d+)\n`, int(math.Log2(maxNode + 1))},
 		{"internal/config/settings.go", `&c\.BucketEvents, 1000, ([\d_]+)}`, 4_000_000},
 		{"docs/postgresql.md", `a node uses up to (\d+):`, connections},

@@ -9,6 +9,7 @@ import (
 // What carom's store on PostgreSQL does, whatever was measured. A test compares these with its source.
 const (
 	maxBatch    = 1024   // events in a commit, of which a node makes one at a time
+	maxOutcomes = 2048   // of attempts, in the same
 	maxNode     = 32_767 // numbers of nodes, none of which is given out twice while a row names it
 	connections = 11     // of a node, at most
 	pageBytes   = 8192   // of PostgreSQL
@@ -128,7 +129,8 @@ func batch(rate float64, commit cost) float64 {
 func (m model) perNode(a assumptions) perNode {
 	commit := m.commit.plus(a.Sync / 1000).times(a.work())
 	node := m.node.times(a.work())
-	committer := (1 - a.Headroom) * maxBatch / commit.of(maxBatch)
+	most := maxBatch / max(1, a.Postbacks*maxBatch/maxOutcomes) // events, so that the outcomes of their deliveries have room
+	committer := (1 - a.Headroom) * most / commit.of(most)
 	p := perNode{rate: committer, bounded: byCommitter}
 	if buckets := a.BucketEvents * a.Buckets / (a.Retention * 86400); buckets < p.rate {
 		p.rate, p.bounded = buckets, byBuckets
@@ -159,16 +161,17 @@ func search(most float64, fits func(float64) bool) float64 {
 
 // need is what one cluster needs of something at a rate, and the most that there is.
 type need struct {
-	name        string
-	value, most float64
+	Name  string  `json:"what"`
+	Value float64 `json:"needs"`
+	Most  float64 `json:"most"`
 }
 
-func (n need) share() float64 { return n.value / n.most }
+func (n need) share() float64 { return n.Value / n.Most }
 
 // The names of what a cluster can run out of.
 const (
 	needCores       = "database cores"
-	needLog         = "log"
+	needLog         = "MB/s of log"
 	needDisk        = "disk operations"
 	needSpace       = "stored bytes"
 	needConnections = "connections"
@@ -242,14 +245,12 @@ type step struct {
 	CostStorage   float64 `json:"storage_cost_per_billion_events"`
 	CostTraffic   float64 `json:"traffic_cost_per_billion_events"`
 	FolderMachine float64 `json:"machines_with_sqlite"` // that the same events take, if apps are divided over them
-	Breaks        []over  `json:"breaks"`               // what one cluster lacks at this rate, the worst first
+	Needs         []need  `json:"one_cluster_needs"`    // for all of this rate, the scarcest first
 }
 
-// over is what one cluster lacks at a rate.
-type over struct {
-	Name  string  `json:"what"`
-	Needs float64 `json:"needs"`
-	Most  float64 `json:"most"`
+// lacks are those of the needs of which one cluster has too little.
+func (s step) lacks() []need {
+	return slices.DeleteFunc(slices.Clone(s.Needs), func(n need) bool { return n.share() <= 1 })
 }
 
 // capacity is the most that one cluster carries, and what it runs out of first.
@@ -265,7 +266,7 @@ func (m model) capacity(a assumptions) (rate float64, first string) {
 	rate = search(high, fits)
 	// What it is that does not fit a little above.
 	worst := slices.MaxFunc(m.cluster(a, p, rate*1.000001).needs(a), func(x, y need) int { return cmp.Compare(x.share(), y.share()) })
-	return rate, worst.name
+	return rate, worst.Name
 }
 
 // at computes what a rate needs.
@@ -287,11 +288,7 @@ func (m model) at(a assumptions, rate float64) step {
 	s.CostCores = billion * (s.NodeCores + s.PrimaryCores + s.ReplicaCores) * a.CoreHour
 	s.CostStorage = billion * (s.Stored + s.ForEver) * 1000 * (1 + a.Replicas) * a.GBMonth / monthHours
 	s.CostTraffic = billion * s.Outside * 3600 / 1000 * a.GBTraffic
-	for _, n := range m.cluster(a, p, rate).needs(a) {
-		if n.share() > 1 {
-			s.Breaks = append(s.Breaks, over{n.name, n.value, n.most})
-		}
-	}
-	slices.SortStableFunc(s.Breaks, func(x, y over) int { return cmp.Compare(y.Needs/y.Most, x.Needs/x.Most) })
+	s.Needs = m.cluster(a, p, rate).needs(a)
+	slices.SortStableFunc(s.Needs, func(x, y need) int { return cmp.Compare(y.share(), x.share()) })
 	return s
 }

@@ -83,6 +83,7 @@ func (m model) constants() []constant {
 		{"its processor time for an event", m.folderCPU * 1e6, "µs", "`cpu_s_per_1000` of the same; not used"},
 		{"two nodes on one database, to one", m.twoNodes, "", "`two_node_ratio`; not used: below 0.9, nodes cost each other something that this model leaves out"},
 		{"most events in a commit, one commit of a node at a time", maxBatch, "", program},
+		{"most outcomes of attempts in it", maxOutcomes, "", program},
 		{"most numbers of nodes", maxNode, "", program},
 		{"connections of a node", connections, "", program},
 	}
@@ -121,7 +122,7 @@ var remedies = map[string]string{
 	needLog:         "a longer checkpoint_timeout, a shorter dedupe_window; then several clusters, apps divided over them",
 	needDisk:        "a shorter dedupe_window, more memory for the index of keys, faster disks; then several clusters, apps divided over them",
 	needSpace:       "a shorter retention or dedupe_window; then several clusters, apps divided over them",
-	needConnections: "larger nodes, a larger max_connections, or PgBouncer; then several clusters, apps divided over them",
+	needConnections: "a larger max_connections; then several clusters, apps divided over them",
 	needNumbers:     "several clusters, apps divided over them",
 }
 
@@ -129,13 +130,12 @@ var remedies = map[string]string{
 func (r report) breaks() [][]string {
 	var out [][]string
 	for _, s := range r.Steps {
-		row := []string{number(s.Rate), "nothing", "one cluster carries it"}
-		if len(s.Breaks) > 0 {
-			var lacks []string
-			for _, o := range s.Breaks {
-				lacks = append(lacks, fmt.Sprintf("%s (%s times what there is)", o.Name, number(o.Needs/o.Most)))
-			}
-			row[1], row[2] = strings.Join(lacks, ", then "), remedies[s.Breaks[0].Name]
+		worst := s.Needs[0]
+		row := []string{number(s.Rate), fmt.Sprintf("nothing; %s come nearest, at %s %%", worst.Name, number(100*worst.share())), "one cluster carries it"}
+		var lacks []string
+		for _, n := range s.lacks() {
+			lacks = append(lacks, fmt.Sprintf("%s, %s times what it has", n.Name, number(n.share())))
+			row[1], row[2] = strings.Join(lacks, "; "), remedies[worst.Name]
 		}
 		out = append(out, row)
 	}
@@ -165,7 +165,7 @@ func (r report) heads() (steps, breaks, constants, assumed []string) {
 	for _, s := range r.Steps {
 		steps = append(steps, number(s.Rate))
 	}
-	return steps, []string{"events/s", "what one cluster lacks", "what one does"}, []string{"constant", "value", "source"},
+	return steps, []string{"events/s", "what one cluster would have too little of, and how much it would need", "what one does"}, []string{"constant", "value", "source"},
 		[]string{"flag", "assumed", "what it is"}
 }
 
