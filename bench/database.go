@@ -73,7 +73,7 @@ type databaseReading struct {
 	cpu    time.Duration
 	wal    int64   // bytes, from the beginning
 	images int64   // of whole pages in them
-	busy   float64 // milliseconds that sessions have spent in transactions; up to a second of it may be missing
+	busy   float64 // milliseconds that sessions have spent in transactions; the last second may be missing
 }
 
 // databaseAccount is what the database did for one measurement.
@@ -88,8 +88,8 @@ type databaseAccount struct {
 	Ready           float64 `json:"ready_s"`              // from the start of the first node until it was ready
 }
 
-// accountOf compares readings: those at the ends of the window of so many seconds, of which commits, nil when the nodes do not tell, and
-// delivered are, and the one when all events were delivered.
+// accountOf compares readings: those at the ends of the window of so many seconds, of which commits, nil when the nodes do not
+// tell, and delivered are, and the one when all events were delivered.
 func accountOf(first, last, end databaseReading, events float64, commits *float64, delivered, seconds float64) *databaseAccount {
 	a := &databaseAccount{}
 	if events > 0 {

@@ -33,8 +33,8 @@ const (
 	runFolder  = "go run ./bench -only ratio"
 )
 
-// all are the figures of the model. The benchmark's report says what each means.
-var all = []wanted{
+// inputs are the figures of the model. The benchmark's report says what each means.
+var inputs = []wanted{
 	{file: postgresFile, key: "node_cpu_s_per_1000", run: runRatio},
 	{file: postgresFile, key: "database_cpu_s_per_1000", run: runRatio},
 	{file: postgresFile, key: "events_per_commit", run: runRatio},
@@ -82,8 +82,8 @@ func (f figures) has(key string) bool {
 	return ok
 }
 
-// readFigures reads the two files of a folder. A figure that the model needs and that is not there is named, with the command that
-// measures it.
+// readFigures reads the two files of a folder. A figure that the model needs and that is not there is named, with the command
+// that measures it.
 func readFigures(dir string) (figures, error) {
 	f := figures{values: map[string]map[string]float64{}, machine: map[string]machine{}, trial: map[string]bool{}}
 	for _, name := range []string{postgresFile, folderFile} {
@@ -111,7 +111,7 @@ func readFigures(dir string) (figures, error) {
 		for _, p := range head.Parts {
 			f.trial[name] = f.trial[name] || p.Quick
 		}
-		for _, w := range all {
+		for _, w := range inputs {
 			if w.file != name {
 				continue
 			}

@@ -1,6 +1,6 @@
-// Command capacity says what an installation of carom takes for 10,000, 100,000 and 1,000,000 events a second: a small model, fitted to
-// the figures of the benchmark, whose every constant is named with its source, a measurement or an assumption. docs/scale.md explains
-// it. It measures nothing, and what it says of many machines nobody has tried.
+// Command capacity says what an installation of carom takes for 10,000, 100,000 and 1,000,000 events a second: a small model,
+// fitted to the figures of the benchmark, whose every constant is named with its source, a measurement or an assumption.
+// docs/scale.md explains it. It measures nothing, and what it says of many machines nobody has tried.
 package main
 
 import (

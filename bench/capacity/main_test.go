@@ -154,7 +154,7 @@ func TestNodeIsBounded(t *testing.T) {
 		args []string
 		want perNode
 	}{
-		// At r events/s it makes (1 - r × 0.15 ms) / 3 ms commits, of 1 ms each: with 0.1 ms for each event that is 1/3 + r × 0.05 ms.
+		// At r events/s it makes (1 - r × 0.15 ms) / 3 ms commits, of 1 ms each: with 0.1 ms for each event 1/3 + r × 0.05 ms.
 		{"few cores", []string{"-node-cores", "0.5", "-headroom", "0", "-sync-ms", "0"}, perNode{1e4 / 3, 20, byCPU}},
 		{"one commit at a time", []string{"-node-cores", "64", "-headroom", "0", "-retention-days", "1"},
 			perNode{maxBatch / (4e-3 + maxBatch*0.15e-3), maxBatch, byCommitter}},
@@ -281,7 +281,7 @@ func TestFiguresThatAreMissingAreNamed(t *testing.T) {
 	if _, err := readFigures(dir); err == nil || !strings.Contains(err.Error(), "`make bench`") {
 		t.Errorf("without %s: %v", folderFile, err)
 	}
-	for _, w := range all {
+	for _, w := range inputs {
 		for _, v := range []string{"absent", "null", "0", "-1", "\"x\""} {
 			if err := madeUp().write(dir); err != nil {
 				t.Fatal(err)

@@ -22,8 +22,8 @@ func (c cost) plus(fixed float64) cost  { return cost{c.fixed + fixed, c.each} }
 func (c cost) times(work float64) cost  { return cost{c.fixed, c.each * work} }
 func (c cost) of(batch float64) float64 { return c.fixed + c.each*batch }
 
-// fit finds the cost by which a commit of n1 events costs y1 and one of n2 costs y2. It is not ok when the two are too much alike to
-// tell, or when they contradict such a cost.
+// fit finds the cost by which a commit of n1 events costs y1 and one of n2 costs y2. It is not ok when the two are too much
+// alike to tell, or when they contradict such a cost.
 func fit(n1, y1, n2, y2 float64) (c cost, ok bool) {
 	if math.Abs(n1-n2) < 0.1*max(n1, n2) {
 		return cost{}, false
@@ -196,8 +196,8 @@ func (m model) cluster(a assumptions, p perNode, rate float64) cluster {
 	database := m.database.times(a.work())
 	c.cores = rate * database.of(p.batch) / p.batch / (1 - a.Headroom)
 
-	// Each key, and each claim of a reward, lies on a page at random. The first time that one is changed after a checkpoint it is logged
-	// whole; a page that does not fit into memory is read and, sooner or later, written for each change.
+	// Each key, and each claim of a reward, lies on a page at random. The first time that one is changed after a checkpoint it
+	// is logged whole; a page that does not fit into memory is read and, sooner or later, written for each change.
 	touches := m.keys + a.Earn
 	index := rate * a.Dedupe * 86400 * m.keyIndex
 	between := rate * touches * a.Checkpoint * 60
