@@ -46,7 +46,8 @@ CREATE TABLE buckets (
   bucket    integer PRIMARY KEY,
   opened_at bigint NOT NULL DEFAULT 0, -- 0: its partitions are there, and nobody writes to it yet
   closed_at bigint NOT NULL DEFAULT 0,
-  dropped   integer NOT NULL DEFAULT 0 -- 1: its partitions are going or gone
+  dropped   integer NOT NULL DEFAULT 0, -- 1: its partitions are going; 2: gone
+  life      bigint NOT NULL DEFAULT 0   -- of the ids of node 0, whose events `carom move` has brought from a data folder; 0: there are none
 );
 
 CREATE TABLE events (
@@ -439,4 +440,13 @@ CREATE TABLE statement_rows (
   valued      bigint,
   revenue     bigint, -- nanos
   PRIMARY KEY (statement, day, zone_id, sub_zone_id)
+);
+
+-- What `carom move` has brought from a data folder, each part in the transaction that brought it.
+CREATE TABLE moved (
+  unit    text COLLATE "C" PRIMARY KEY,
+  version text COLLATE "C" NOT NULL, -- of the rows in the folder: another one means that they have changed since
+  rows    bigint NOT NULL,
+  sum     bigint NOT NULL,           -- over all columns of all rows, as they were read
+  checked integer NOT NULL DEFAULT 0 -- 1: the database was found to hold the same
 );
