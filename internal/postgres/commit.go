@@ -545,7 +545,7 @@ func (s *Store) applyMemory(b *batch) {
 			signal(s.toTell)
 		}
 		if n := directTargets(e.sub.Targets); n > 0 {
-			e.sub.Receipt.Ticket = s.mark.add(refOf(e.place), n)
+			e.sub.Receipt.Ticket = s.mark.Add(refOf(e.place), n)
 		}
 	}
 	for _, op := range b.results {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // lease is this node's right to work: a number that is its own for as long as it shows a sign of life, and never anybody's again
@@ -79,7 +80,7 @@ func (s *Store) join(ctx context.Context) error {
 	if others == 0 {
 		l.share.Store(&share{nodes: 1})
 	}
-	s.totals, s.mark, s.rewardSeq, s.bucket.seq, s.bucket.refusedSeq = totals{}, mark{}, 0, 0, 0
+	s.totals, s.mark, s.rewardSeq, s.bucket.seq, s.bucket.refusedSeq = totals{}, tables.Mark{}, 0, 0, 0
 	s.lease.Store(l)
 	s.log.Info("node joined", "node", no, "name", s.opts.Name)
 	return nil
@@ -99,7 +100,7 @@ func (s *Store) loseLease() {
 	s.claims.forget()
 	s.returned.forget()
 	s.doubt, s.orphans, s.returning = nil, nil, nil
-	s.mark = mark{}
+	s.mark = tables.Mark{}
 }
 
 // rejoin takes a new lease after one was lost.
@@ -306,7 +307,7 @@ func (s *Store) isOurs(ctx context.Context, life carom.Incarnation, ref carom.Re
 // lowMark is the place before which nothing of this node lives in memory only once the batch is committed: that of its oldest event
 // that waits, else that of its next one, which may be in the batch.
 func (s *Store) lowMark(b *batch) int64 {
-	if ref, ok := s.mark.low(); ok {
+	if ref, ok := s.mark.Low(); ok {
 		return placeOf(ref)
 	}
 	if len(b.entries) > 0 {

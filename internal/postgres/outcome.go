@@ -209,7 +209,7 @@ func (s *Store) settle(op *resultOp) {
 		s.claims.take(d.Endpoint, key, op.claim)
 	}
 	if d.Ticket != 0 {
-		s.mark.done(d.Ticket)
+		s.mark.Done(d.Ticket)
 	} else if !op.sending {
 		s.claims.release(d.Endpoint, key, d.Claimed)
 	}

@@ -111,7 +111,7 @@ type Store struct {
 	unheard error // why the last attempt to connect failed; nil: it did not
 	bucket  bucket
 	counts  *tables.Counts
-	mark    mark
+	mark    tables.Mark
 	totals  totals
 	doubt   *doubt // the commit of unknown outcome, until it is known
 	orphans []dueRow

@@ -286,7 +286,7 @@ func (s *Store) applyMemory(b *batch) {
 				s.open.keys.addSearch(ev.YMID, cmp.Or(ev.TelegramID, ev.UserID), ev.ZoneID, ref.Seq)
 				s.stats.Events.Add(1)
 				if n := directTargets(sub.Targets); n > 0 {
-					sub.Receipt.Ticket = s.mark.add(ref, n)
+					sub.Receipt.Ticket = s.mark.Add(ref, n)
 				}
 			} else {
 				s.stats.Duplicates.Add(1)
@@ -365,7 +365,7 @@ func (s *Store) writeMark(next uint32) error {
 // lowMark is the place before which nothing lives in memory only: that of the oldest event that waits, else that of the
 // next one, next being the first sequence of the batch that is being written.
 func (s *Store) lowMark(next uint32) uint64 {
-	if ref, ok := s.mark.low(); ok {
+	if ref, ok := s.mark.Low(); ok {
 		return ref.Uint64()
 	}
 	return carom.Ref{Bucket: s.open.number, Seq: next}.Uint64()

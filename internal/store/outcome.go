@@ -124,7 +124,7 @@ func (s *Store) settle(op *resultOp) {
 		s.stats.Attempts.Add(1)
 	}
 	if op.delivery.Ticket != 0 {
-		s.mark.done(op.delivery.Ticket)
+		s.mark.Done(op.delivery.Ticket)
 	} else if !op.sending {
 		s.claims.release(op.delivery.Endpoint, claimKey{op.ref.Uint64(), op.delivery.Ordinal})
 	}

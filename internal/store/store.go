@@ -122,7 +122,7 @@ type Store struct {
 	newLines    []driver.Value // of the ledger, by the batch that is being written
 	rewards     segments
 	recent      recentViews
-	mark        mark
+	mark        tables.Mark
 	storedMark  uint64
 	unsavedMark int // commits since the mark was stored
 

@@ -1,13 +1,13 @@
-package store
+package tables
 
 import "carom"
 
-// mark follows which accepted events still have deliveries that live in memory only, so that recovery knows from where to
+// Mark follows which accepted events still have deliveries that live in memory only, so that recovery knows from where to
 // look: everything before the low-water mark has, for each delivery, a final outcome or a row in the due table.
 //
 // The committer owns it. Events enter in order of acceptance, each with the number of its direct deliveries; the front
 // leaves as soon as its own are done.
-type mark struct {
+type Mark struct {
 	base   uint64 // ticket of the first entry
 	events []markEntry
 	head   int // index of the front in events: popping does not move the rest
@@ -18,8 +18,8 @@ type markEntry struct {
 	waiting uint16
 }
 
-// add takes up an event with n direct deliveries and returns its ticket, which is never 0.
-func (m *mark) add(ref carom.Ref, n int) uint64 {
+// Add takes up an event with n direct deliveries and returns its ticket, which is never 0.
+func (m *Mark) Add(ref carom.Ref, n int) uint64 {
 	if m.base == 0 {
 		m.base = 1
 	}
@@ -28,8 +28,8 @@ func (m *mark) add(ref carom.Ref, n int) uint64 {
 	return ticket
 }
 
-// done notes that one direct delivery of the ticket's event has a final outcome or a due row now.
-func (m *mark) done(ticket uint64) {
+// Done notes that one direct delivery of the ticket's event has a final outcome or a due row now.
+func (m *Mark) Done(ticket uint64) {
 	if ticket < m.base {
 		return // its event has left: nothing of it was waiting
 	}
@@ -38,8 +38,8 @@ func (m *mark) done(ticket uint64) {
 	}
 }
 
-// low pops what is done and returns the place of the oldest event that still waits; ok is false when none does.
-func (m *mark) low() (ref carom.Ref, ok bool) {
+// Low pops what is done and returns the place of the oldest event that still waits; ok is false when none does.
+func (m *Mark) Low() (ref carom.Ref, ok bool) {
 	for m.head < len(m.events) && m.events[m.head].waiting == 0 {
 		m.head++
 		m.base++
