@@ -181,7 +181,8 @@ func (st *statement) oids() []uint32 {
 }
 
 // many makes a statement that is given rows: {rows} in its text stands for them, as a relation named r with the columns that
-// are listed, each with its kind: "place bigint, app text".
+// are listed, each with its kind: "place bigint, app text". The arrays are unnested where a query lists its columns, which the
+// database does row by row; in a FROM clause it would store each column first.
 func many(name, columns, sql string) *statement {
 	st := &statement{name: "carom_" + name, arrays: true}
 	var names, arrays []string
@@ -190,10 +191,10 @@ func many(name, columns, sql string) *statement {
 		k := kindNamed(part[1])
 		st.params = append(st.params, k)
 		names = append(names, part[0])
-		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", i+1, k.sql))
+		arrays = append(arrays, fmt.Sprintf("unnest($%d::%s[]) AS %s", i+1, k.sql, part[0]))
 	}
 	st.sql = strings.NewReplacer(
-		"{rows}", "unnest("+strings.Join(arrays, ", ")+") AS r ("+strings.Join(names, ", ")+")",
+		"{rows}", "(SELECT "+strings.Join(arrays, ", ")+") AS r",
 		"{names}", strings.Join(names, ", "),
 	).Replace(sql)
 	return st

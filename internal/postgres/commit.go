@@ -102,6 +102,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	failing, ending := false, false
+	var g gathering
 	for {
 		select {
 		case <-s.queue.wake:
@@ -122,6 +123,9 @@ func (s *Store) commitUntil(ctx context.Context) {
 		// Let the handlers and lanes that are ready to run queue what they have: under load a commit then carries more, and
 		// when nothing else is ready to run this costs nothing.
 		runtime.Gosched()
+		if !ending {
+			s.queue.gather(g.want, g.until)
+		}
 		s.queue.take(b)
 		b.leaveWithdrawn()
 		if b.empty() && !b.flush && !s.returned.waiting() {
@@ -130,7 +134,13 @@ func (s *Store) commitUntil(ctx context.Context) {
 			}
 			continue
 		}
+		began := time.Now()
 		err := s.commitBatch(b)
+		g = gathering{}
+		if err == nil {
+			g.want = b.submissions() + s.queue.waiting()
+			g.until = time.Now().Add(min(time.Since(began)/2, gatherFor))
+		}
 		s.answer(b, err)
 		switch {
 		case err == nil && failing:
@@ -163,6 +173,16 @@ func (s *Store) commitUntil(ctx context.Context) {
 	}
 }
 
+// gathering is how long the next commit is put off. Who has sent as many postbacks as it takes answers for sends the next ones at
+// once: without a pause, one half of them would be committed while the other half waits, again and again, with twice the commits.
+type gathering struct {
+	want  int       // submissions for which nothing more is waited for: those that waited at the last commit, and as many as it answered
+	until time.Time // half of what a commit takes
+}
+
+// gatherFor is how long a commit is put off at most.
+const gatherFor = 5 * time.Millisecond
+
 // errKilled is the cause with which a test ends a store as a kill would: nothing more is committed, and the lease is left behind.
 var errKilled = errors.New("killed")
 
@@ -178,6 +198,14 @@ func (s *Store) abandon(b *batch, err error) {
 // leaveWithdrawn removes the ops whose callers have stopped waiting, and makes the others the committer's to answer.
 func (b *batch) leaveWithdrawn() {
 	b.results = slices.DeleteFunc(b.results, func(op *resultOp) bool { return op.done != nil && !op.take() })
+}
+
+// submissions is how many the batch's callers have brought.
+func (b *batch) submissions() (n int) {
+	for _, op := range b.accepts {
+		n += len(op.subs)
+	}
+	return n
 }
 
 func (b *batch) empty() bool { return len(b.accepts)+len(b.refusals)+len(b.results) == 0 }
@@ -302,11 +330,7 @@ func (s *Store) next() totals {
 func (s *Store) plan(b *batch) error {
 	b.entries = b.entries[:0]
 	clear(b.owners)
-	n := 0
-	for _, op := range b.accepts {
-		n += len(op.subs)
-	}
-	if int(s.bucket.seq)+n > maxSeq {
+	if int(s.bucket.seq)+b.submissions() > maxSeq {
 		return fmt.Errorf("time bucket %d is full, and the next is not there yet: %w", s.bucket.number, carom.ErrUnavailable)
 	}
 	node := s.lease.Load().no
