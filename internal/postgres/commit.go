@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -218,6 +219,11 @@ var errNoLink = fmt.Errorf("the database cannot be reached: %w", carom.ErrUnavai
 // out before anything else is committed.
 func (s *Store) commitBatch(b *batch) error {
 	err := s.tryBatch(b)
+	if isRepeatedOutcome(err) {
+		s.out.outcomes.st = replaceOutcomes
+		err = s.tryBatch(b)
+		s.out.outcomes.st = insertOutcomes
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -301,6 +307,12 @@ var errWarned = errors.New("the database warned at the commit")
 func isServerError(err error) bool {
 	var pe *pgconn.PgError
 	return errors.Is(err, errUncommitted) || errors.As(err, &pe) && pe.SeverityUnlocalized == "ERROR"
+}
+
+// isRepeatedOutcome says whether the outcome of an attempt was there already.
+func isRepeatedOutcome(err error) bool {
+	var pe *pgconn.PgError
+	return errors.As(err, &pe) && pe.Code == "23505" && strings.HasPrefix(pe.TableName, "outcomes_") // unique_violation
 }
 
 // rollBack ends the failed transaction, if the connection is still good, and gives back what the batch took from memory.

@@ -62,9 +62,11 @@ var (
 	insertRefused = many("refused", `place bigint, at bigint, app text, source text, network text, reason text, detail text, method text, path text,
 		query text, content_type text, headers text, body bytea, client text`, `INSERT INTO refused ({names}) SELECT * FROM {rows}`)
 
-	insertOutcomes = many("outcomes", `place bigint, ordinal smallint, attempt integer, endpoint integer, at bigint, took_us bigint, state text,
-		due_at bigint, reason text, flags integer, method text, url text, sent text, status integer, answer bytea, node integer`,
-		`INSERT INTO outcomes ({names}) SELECT * FROM {rows}
+	insertOutcomes = many("outcomes", outcomeColumns, `INSERT INTO outcomes ({names}) SELECT * FROM {rows}`)
+
+	// replaceOutcomes takes the place of insertOutcomes when an attempt is there already. Looking for one first, as it does, costs as
+	// much as inserting.
+	replaceOutcomes = many("replace_outcomes", outcomeColumns, `INSERT INTO outcomes ({names}) SELECT * FROM {rows}
 		ON CONFLICT (place, ordinal, attempt) DO UPDATE SET endpoint = excluded.endpoint, at = excluded.at, took_us = excluded.took_us,
 			state = excluded.state, due_at = excluded.due_at, reason = excluded.reason, flags = excluded.flags, method = excluded.method,
 			url = excluded.url, sent = excluded.sent, status = excluded.status, answer = excluded.answer, node = excluded.node`)
@@ -115,12 +117,15 @@ var (
 		`UPDATE due d SET node = 0, sending = 0 FROM {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`)
 )
 
+const outcomeColumns = `place bigint, ordinal smallint, attempt integer, endpoint integer, at bigint, took_us bigint, state text,
+	due_at bigint, reason text, flags integer, method text, url text, sent text, status integer, answer bytea, node integer`
+
 // keyExpired is true when the event for which a key is asked came so long after the one that has it that it counts no more.
 const keyExpired = `k.at + (excluded.until - excluded.at) <= excluded.at`
 
 // statements are all that a link keeps prepared.
 func statements() []*statement {
-	return []*statement{begin, commit, rollback, fence, provenCommits, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, putDue, deleteDue,
+	return []*statement{begin, commit, rollback, fence, provenCommits, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, replaceOutcomes, putDue, deleteDue,
 		addCounts, addQuarterCounts, addDeliveryCounts, returnDue, lockJoins, lockClaims, lockCounters, lockLasts,
 		rewardByNumber, rewardsBySum, putJoins, putClaims, dropJoins, dropClaims, insertRewards, changeRewards, insertLines, putCounters, putLasts, addBalances}
 }

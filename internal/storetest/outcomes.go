@@ -57,6 +57,28 @@ func recordEndsADelivery(t *testing.T, open Opener) {
 	}
 }
 
+// A lane that is told of a failure when its outcome was stored after all tells it again.
+func recordAgain(t *testing.T, open Opener) {
+	s := begin(t, open, Options{})
+	sub := accept(t, s, submission("a", noon, direct(1)))
+	d := delivery(sub, 0)
+	record(t, s, d, attempt(d, carom.Pending, noon.Add(time.Second), noon.Add(time.Minute)))
+	s.settle(t)
+	d = claimDue(t, s, 1, noon.Add(time.Hour))[0]
+	again := attempt(d, carom.Delivered, noon.Add(2*time.Second), time.Time{})
+	again.Number = 1
+	record(t, s, d, again)
+	beside := accept(t, s, submission("b", noon)) // in the same commit or the next
+	s.settle(t)
+	want := []carom.Attempt{*again}
+	if got := deliveryOf(t, s, sub.Receipt.ID, 0); got.State != carom.Delivered || cmp.Diff(want, got.Attempts) != "" {
+		t.Errorf("delivery = %+v, want delivered by the attempt that was told last", got)
+	}
+	if _, err := s.Story(t.Context(), beside.Receipt.ID); err != nil {
+		t.Errorf("an event that was accepted meanwhile: %v", err)
+	}
+}
+
 func pendingIsHandedOutWhenDue(t *testing.T, open Opener) {
 	s := begin(t, open, Options{})
 	sub := accept(t, s, submission("a", noon, direct(1)))

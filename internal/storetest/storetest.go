@@ -150,6 +150,7 @@ func Run(t *testing.T, open Opener, only ...string) {
 		}},
 		{"outcomes", []test{
 			{"record ends a delivery", recordEndsADelivery},
+			{"an attempt that is recorded again counts as it was told last", recordAgain},
 			{"pending is handed out again when due", pendingIsHandedOutWhenDue},
 			{"deferred is handed out when due", deferredIsHandedOutWhenDue},
 			{"begin claims", beginClaims},
