@@ -263,7 +263,7 @@ var errCut = errors.New("cut")
 func TestMoveCutOffEverywhere(t *testing.T) {
 	c := newClock()
 	f := fill(t, c)
-	url := pgtest.Server(t).Database(t)
+	url := pgtest.Server(t).Database(t) // without tables
 	want := f.content(t)
 	if len(want) < 200 {
 		t.Fatalf("only %d things to compare", len(want))
@@ -364,7 +364,7 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 func TestMoveAhead(t *testing.T) {
 	c := newClock()
 	f := fill(t, c)
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	s, stop := folder(t, f.dir, c, 40)
 	if _, err := Run(t.Context(), f.options(url)); !errors.Is(err, carom.ErrConflict) || !strings.Contains(err.Error(), "stop the server") {
 		t.Fatalf("a move of a folder in use: %v", err)
@@ -412,7 +412,7 @@ func run(t testing.TB, url, statement string) {
 func TestMoveFindsWhatDiffers(t *testing.T) {
 	c := newClock()
 	f := fill(t, c)
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	o := f.options(url)
 	moved(t, o)
 	o.Verify = true
@@ -442,14 +442,14 @@ func TestMoveRefuses(t *testing.T) {
 	c := newClock()
 	f := fill(t, c)
 	t.Run("no folder", func(t *testing.T) {
-		o := f.options(pgtest.Server(t).Database(t))
+		o := f.options(database(t))
 		o.Folder = t.TempDir()
 		if _, err := Run(t.Context(), o); !errors.Is(err, carom.ErrInvalid) {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("a database that a node has worked on", func(t *testing.T) {
-		url := pgtest.Server(t).Database(t)
+		url := database(t)
 		s, err := postgres.Open(t.Context(), postgres.Options{URL: url})
 		if err != nil {
 			t.Fatal(err)
@@ -462,7 +462,7 @@ func TestMoveRefuses(t *testing.T) {
 		}
 	})
 	t.Run("a move that another folder has begun", func(t *testing.T) {
-		url := pgtest.Server(t).Database(t)
+		url := database(t)
 		o := f.options(url)
 		o.interrupt = func(string) error { return errCut }
 		if _, err := Run(t.Context(), o); !errors.Is(err, errCut) {
@@ -483,7 +483,7 @@ func TestMoveMany(t *testing.T) {
 		t.Skip("moves many events with -events 1000000")
 	}
 	c := newClock()
-	dir, url := filepath.Join(t.TempDir(), "data"), pgtest.Server(t).Database(t)
+	dir, url := filepath.Join(t.TempDir(), "data"), database(t)
 	s, stop := folder(t, dir, c, 300_000)
 	for from := 0; from < *many; from += 1000 {
 		c.advance(time.Second)
