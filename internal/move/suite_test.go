@@ -30,10 +30,12 @@ func TestStore(t *testing.T) {
 		p := &place{dir: t.TempDir(), options: o}
 		t.Cleanup(func() { p.Stop(t) })
 		return p
-	}, "accept/once, and after a restart", "accept/every field", "dedupe", "outcomes", "recover/a crash loses nothing", "recover/a clean end leaves little",
+	}, "accept/once, and after a restart", "accept/every field", "dedupe", "outcomes/begin claims", "outcomes/begin is kept over a crash",
+		"outcomes/resend is kept over a crash", "recover/a crash loses nothing", "recover/a clean end leaves little",
 		"search/finds all and nothing twice", "feed/follows what is stored", "feed/goes on behind an event", "journal", "counts/request vars beyond the bound",
 		"rewards/one in every order of events", "rewards/what events earn", "rewards/agree with plain books", "ledger", "repeating ymids", "views",
-		"retention", "objects", "keys", "breakers", "shadow/report", "person/erase")
+		"retention/drops events and still tells copies", "retention/rewards outlive their events", "retention/a grant is made once for ever",
+		"retention/the unverified sample", "objects", "keys", "breakers", "shadow/report", "person/erase")
 }
 
 // database makes a database of the test's own, with tables, and returns its URL.

@@ -126,7 +126,8 @@ type test struct {
 	run  func(t *testing.T, open Opener)
 }
 
-// Run runs the whole suite, or the topics ("accept") and tests ("accept/every field") that are named, each test in a place of its own.
+// Run runs the whole suite, or the topics ("accept") and tests ("accept/every field") that are named, each test in a place of its own,
+// several at a time.
 func Run(t *testing.T, open Opener, only ...string) {
 	unknown := slices.Clone(only)
 	named := func(name string) bool {
@@ -267,8 +268,12 @@ func Run(t *testing.T, open Opener, only ...string) {
 			continue
 		}
 		t.Run(topic.name, func(t *testing.T) {
+			t.Parallel()
 			for _, c := range tests {
-				t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(t, open)
+				})
 			}
 		})
 	}
