@@ -122,6 +122,7 @@ type filled struct {
 	subs   []*carom.Submission
 	held   *carom.Submission
 	opened *carom.View
+	own    *carom.View // with a ymid that the app chose
 }
 
 func fill(t testing.TB, c *clock) *filled {
@@ -151,6 +152,10 @@ func fill(t testing.TB, c *clock) *filled {
 	accept(t, s, f.held)
 	f.opened = &carom.View{App: "app", User: "7", OpenedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}
 	if err := s.OpenView(t.Context(), f.opened); err != nil {
+		t.Fatal(err)
+	}
+	f.own = &carom.View{App: "app", User: "8", YMID: "own", OpenedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}
+	if err := s.OpenView(t.Context(), f.own); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Refuse(&carom.Refused{App: "app", Source: "ads", Reason: carom.ReasonTooLarge, Received: carom.Received{At: c.now(), RawQuery: "nul\x00, no UTF-8 \xff\xfe"}}); err != nil {
@@ -261,6 +266,7 @@ var errCut = errors.New("cut")
 // A move that is cut off before every part, one after another, ends with everything where it was, and the database works on as the
 // folder did.
 func TestMoveCutOffEverywhere(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	f := fill(t, c)
 	url := pgtest.Server(t).Database(t) // without tables
@@ -347,6 +353,12 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 	if id, ok := s.ViewSeal().ViewOf(f.opened.YMID); !ok || id != f.opened.ID {
 		t.Errorf("the ymid %s leads to %s, %v", f.opened.YMID, id, ok)
 	}
+	if own, err := s.ViewByYMID(t.Context(), "app", f.own.YMID); err != nil || own == nil || own.ID != f.own.ID {
+		t.Errorf("ViewByYMID(%s): %+v, %v, want %s", f.own.YMID, own, err, f.own.ID)
+	}
+	if v, err := s.ViewByYMID(t.Context(), "other", f.own.YMID); v != nil || err != nil {
+		t.Errorf("ViewByYMID of another app: %+v, %v", v, err)
+	}
 	fresh := &carom.View{App: "app", User: "9", OpenedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}
 	if err := s.OpenView(t.Context(), fresh); err != nil || fresh.ID == f.opened.ID {
 		t.Errorf("a new view: %s, %v", fresh.ID, err)
@@ -362,6 +374,7 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 
 // Most is moved while the server runs; what has changed since is moved when it is stopped, and nothing else.
 func TestMoveAhead(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	f := fill(t, c)
 	url := database(t)
@@ -410,6 +423,7 @@ func run(t testing.TB, url, statement string) {
 
 // What was changed in the database behind the move's back is found, and said in words.
 func TestMoveFindsWhatDiffers(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	f := fill(t, c)
 	url := database(t)

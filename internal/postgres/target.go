@@ -80,7 +80,7 @@ func OpenTarget(ctx context.Context, url string, log *slog.Logger) (_ *Target, e
 		return nil, fmt.Errorf("database: %w", translate(err))
 	}
 	if !free {
-		return nil, fmt.Errorf("another move writes to this database: wait for its end: %w", carom.ErrConflict)
+		return nil, fmt.Errorf("another move writes to this database, or one that was killed a moment ago: wait for its end: %w", carom.ErrConflict)
 	}
 	return t, nil
 }
