@@ -122,6 +122,7 @@ type filled struct {
 	subs   []*carom.Submission
 	held   *carom.Submission
 	opened *carom.View
+	own    *carom.View // with a ymid that the app chose
 }
 
 func fill(t testing.TB, c *clock) *filled {
@@ -151,6 +152,10 @@ func fill(t testing.TB, c *clock) *filled {
 	accept(t, s, f.held)
 	f.opened = &carom.View{App: "app", User: "7", OpenedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}
 	if err := s.OpenView(t.Context(), f.opened); err != nil {
+		t.Fatal(err)
+	}
+	f.own = &carom.View{App: "app", User: "8", YMID: "own", OpenedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}
+	if err := s.OpenView(t.Context(), f.own); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Refuse(&carom.Refused{App: "app", Source: "ads", Reason: carom.ReasonTooLarge, Received: carom.Received{At: c.now(), RawQuery: "nul\x00, no UTF-8 \xff\xfe"}}); err != nil {
@@ -261,9 +266,10 @@ var errCut = errors.New("cut")
 // A move that is cut off before every part, one after another, ends with everything where it was, and the database works on as the
 // folder did.
 func TestMoveCutOffEverywhere(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	f := fill(t, c)
-	url := pgtest.Server(t).Database(t)
+	url := pgtest.Server(t).Database(t) // without tables
 	want := f.content(t)
 	if len(want) < 200 {
 		t.Fatalf("only %d things to compare", len(want))
@@ -347,6 +353,12 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 	if id, ok := s.ViewSeal().ViewOf(f.opened.YMID); !ok || id != f.opened.ID {
 		t.Errorf("the ymid %s leads to %s, %v", f.opened.YMID, id, ok)
 	}
+	if own, err := s.ViewByYMID(t.Context(), "app", f.own.YMID); err != nil || own == nil || own.ID != f.own.ID {
+		t.Errorf("ViewByYMID(%s): %+v, %v, want %s", f.own.YMID, own, err, f.own.ID)
+	}
+	if v, err := s.ViewByYMID(t.Context(), "other", f.own.YMID); v != nil || err != nil {
+		t.Errorf("ViewByYMID of another app: %+v, %v", v, err)
+	}
 	fresh := &carom.View{App: "app", User: "9", OpenedAt: c.now(), ExpiresAt: c.now().Add(time.Hour)}
 	if err := s.OpenView(t.Context(), fresh); err != nil || fresh.ID == f.opened.ID {
 		t.Errorf("a new view: %s, %v", fresh.ID, err)
@@ -362,9 +374,10 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 
 // Most is moved while the server runs; what has changed since is moved when it is stopped, and nothing else.
 func TestMoveAhead(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	f := fill(t, c)
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	s, stop := folder(t, f.dir, c, 40)
 	if _, err := Run(t.Context(), f.options(url)); !errors.Is(err, carom.ErrConflict) || !strings.Contains(err.Error(), "stop the server") {
 		t.Fatalf("a move of a folder in use: %v", err)
@@ -410,9 +423,10 @@ func run(t testing.TB, url, statement string) {
 
 // What was changed in the database behind the move's back is found, and said in words.
 func TestMoveFindsWhatDiffers(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	f := fill(t, c)
-	url := pgtest.Server(t).Database(t)
+	url := database(t)
 	o := f.options(url)
 	moved(t, o)
 	o.Verify = true
@@ -442,14 +456,14 @@ func TestMoveRefuses(t *testing.T) {
 	c := newClock()
 	f := fill(t, c)
 	t.Run("no folder", func(t *testing.T) {
-		o := f.options(pgtest.Server(t).Database(t))
+		o := f.options(database(t))
 		o.Folder = t.TempDir()
 		if _, err := Run(t.Context(), o); !errors.Is(err, carom.ErrInvalid) {
 			t.Errorf("%v", err)
 		}
 	})
 	t.Run("a database that a node has worked on", func(t *testing.T) {
-		url := pgtest.Server(t).Database(t)
+		url := database(t)
 		s, err := postgres.Open(t.Context(), postgres.Options{URL: url})
 		if err != nil {
 			t.Fatal(err)
@@ -462,7 +476,7 @@ func TestMoveRefuses(t *testing.T) {
 		}
 	})
 	t.Run("a move that another folder has begun", func(t *testing.T) {
-		url := pgtest.Server(t).Database(t)
+		url := database(t)
 		o := f.options(url)
 		o.interrupt = func(string) error { return errCut }
 		if _, err := Run(t.Context(), o); !errors.Is(err, errCut) {
@@ -483,7 +497,7 @@ func TestMoveMany(t *testing.T) {
 		t.Skip("moves many events with -events 1000000")
 	}
 	c := newClock()
-	dir, url := filepath.Join(t.TempDir(), "data"), pgtest.Server(t).Database(t)
+	dir, url := filepath.Join(t.TempDir(), "data"), database(t)
 	s, stop := folder(t, dir, c, 300_000)
 	for from := 0; from < *many; from += 1000 {
 		c.advance(time.Second)

@@ -80,7 +80,7 @@ func OpenTarget(ctx context.Context, url string, log *slog.Logger) (_ *Target, e
 		return nil, fmt.Errorf("database: %w", translate(err))
 	}
 	if !free {
-		return nil, fmt.Errorf("another move writes to this database: wait for its end: %w", carom.ErrConflict)
+		return nil, fmt.Errorf("another move writes to this database, or one that was killed a moment ago: wait for its end: %w", carom.ErrConflict)
 	}
 	return t, nil
 }
@@ -110,7 +110,7 @@ func (t *Target) Begin(ctx context.Context, life carom.Incarnation, seal []byte)
 		var state, from, nodes, some int64
 		var have []byte
 		if err := tx.QueryRow(ctx, `SELECT coalesce((SELECT value FROM meta WHERE key = 'moving'), -1), coalesce((SELECT value FROM meta WHERE key = 'moved_from'), 0),
-			(SELECT value FROM secrets WHERE name = 'view_seal'), (SELECT count(*) FROM nodes), (SELECT count(*) FROM buckets) + (SELECT count(*) FROM objects)`).Scan(
+			(SELECT value FROM secrets WHERE name = 'view_seal'), (SELECT count(*) FROM nodes WHERE no > 0), (SELECT count(*) FROM buckets) + (SELECT count(*) FROM objects)`).Scan(
 			&state, &from, &have, &nodes, &some); err != nil {
 			return err
 		}
@@ -309,7 +309,18 @@ func quotedColumns(columns []string) string {
 	return strings.Join(list, ", ")
 }
 
-// End makes the database one that nodes may work on: its numbers go on behind those of the folder, and its next time bucket is open.
+// folderNode makes the folder a node among others, which has ended long ago: feeds follow events node by node. It needs a number of its
+// own in place of a life, for its ids have the life of their bucket.
+const folderNode = `INSERT INTO nodes (no, life, name, version, schema, began_at, seen_at, ended_at, taken_at) VALUES (0, 0, '', '', 0, 1, 1, 1, 1) ON CONFLICT (no) DO NOTHING`
+
+// The apps that opened views with ymids of their own: no node looks for such views of any other app.
+var ownOfFolder = []string{
+	`INSERT INTO own_ymids (app, known) SELECT DISTINCT app, 1 FROM views WHERE own = 1 ON CONFLICT (app) DO NOTHING`,
+	`INSERT INTO meta (key, value) SELECT 'own_ymids', 1 WHERE EXISTS (SELECT 1 FROM own_ymids) ON CONFLICT (key) DO NOTHING`,
+}
+
+// End makes the database one that nodes may work on: its numbers go on behind those of the folder, its next time bucket is open, and it
+// knows what nodes find in the tables of their own that the folder has not.
 // newest are the newest numbers that the folder has given out, by table.
 func (t *Target) End(ctx context.Context, newest map[string]int64) error {
 	last := 0
@@ -326,6 +337,11 @@ func (t *Target) End(ctx context.Context, newest map[string]int64) error {
 	return t.transact(ctx, func(tx pgx.Tx) error {
 		for table, no := range newest {
 			if _, err := tx.Exec(ctx, `SELECT setval(pg_get_serial_sequence($1, 'no'), greatest($2, 1), $2 > 0)`, table, no); err != nil {
+				return err
+			}
+		}
+		for _, statement := range append([]string{folderNode}, ownOfFolder...) {
+			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err
 			}
 		}

@@ -108,6 +108,7 @@ func feedGoesOn(t *testing.T, open Opener) {
 	add(t, s, "app", "b")
 	compareFeed(t, "and on", behind(t, s, f, feed.Next), false, "b")
 	s.restart(t)
+	compareFeed(t, "after a restart", startFeed(t, s, f, last), false, append(want, "b")...)
 	feed = startFeed(t, s, carom.EventFilter{App: "game", Limit: 100}, last)
 	compareFeed(t, "after a restart, of one app", feed, false)
 	add(t, s, "game", "c")

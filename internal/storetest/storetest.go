@@ -126,8 +126,14 @@ type test struct {
 	run  func(t *testing.T, open Opener)
 }
 
-// Run runs the whole suite, or the topics that are named, each test in a place of its own.
+// Run runs the whole suite, or the topics ("accept") and tests ("accept/every field") that are named, each test in a place of its own,
+// several at a time.
 func Run(t *testing.T, open Opener, only ...string) {
+	unknown := slices.Clone(only)
+	named := func(name string) bool {
+		unknown = slices.DeleteFunc(unknown, func(n string) bool { return n == name })
+		return slices.Contains(only, name)
+	}
 	for _, topic := range []struct {
 		name  string
 		tests []test
@@ -257,14 +263,23 @@ func Run(t *testing.T, open Opener, only ...string) {
 			{"erase waits", eraseWaits},
 		}},
 	} {
-		if len(only) > 0 && !slices.Contains(only, topic.name) {
+		all := len(only) == 0 || named(topic.name)
+		tests := slices.DeleteFunc(topic.tests, func(c test) bool { return !named(topic.name+"/"+c.name) && !all })
+		if len(tests) == 0 {
 			continue
 		}
 		t.Run(topic.name, func(t *testing.T) {
-			for _, c := range topic.tests {
-				t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+			t.Parallel()
+			for _, c := range tests {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(t, open)
+				})
 			}
 		})
+	}
+	if len(unknown) > 0 {
+		t.Errorf("the suite has no topics or tests of the names %q", unknown)
 	}
 }
 
