@@ -126,7 +126,7 @@ type test struct {
 	run  func(t *testing.T, open Opener)
 }
 
-// Run runs the whole suite, or the topics that are named, each test in a place of its own.
+// Run runs the whole suite, or what is named of it, a topic or "topic/test", each test in a place of its own and beside others.
 func Run(t *testing.T, open Opener, only ...string) {
 	for _, topic := range []struct {
 		name  string
@@ -256,12 +256,22 @@ func Run(t *testing.T, open Opener, only ...string) {
 			{"erase waits", eraseWaits},
 		}},
 	} {
-		if len(only) > 0 && !slices.Contains(only, topic.name) {
+		wanted := func(c test) bool {
+			return len(only) == 0 || slices.Contains(only, topic.name) || slices.Contains(only, topic.name+"/"+c.name)
+		}
+		if !slices.ContainsFunc(topic.tests, wanted) {
 			continue
 		}
 		t.Run(topic.name, func(t *testing.T) {
+			t.Parallel()
 			for _, c := range topic.tests {
-				t.Run(c.name, func(t *testing.T) { c.run(t, open) })
+				if !wanted(c) {
+					continue
+				}
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(t, open)
+				})
 			}
 		})
 	}
