@@ -43,8 +43,9 @@ test-hostile: build ## abuse the server in every way beside honest senders, and 
 test-soak: build ## 20 minutes at half the saturating rate with outages, a full disk and restarts; bench/out/soak.json
 	go run ./bench/soak -minutes 20
 
-test-upgrade: build ## upgrade the server ten times under load, with senders that try once; bench/out/upgrade.json
+test-upgrade: build ## upgrade the server ten times under load, with senders that try once, and three nodes in turn; bench/out/upgrade.json
 	go run ./bench/upgrade
+	go run ./bench/chaos -only "all nodes restarted, one after another" -duration 2m -dir bench/out/upgrade-nodes -out bench/out/upgrade-nodes.json
 
 bench: build ## measure against a bare handler and a bare forwarder; bench/out/latest.json
 	go run ./bench

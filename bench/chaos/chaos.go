@@ -43,13 +43,25 @@ type occurrence struct {
 	// the attempts of the nodes concerned that were under way.
 	InFlight int `json:"in_flight"`
 
-	// Of a node that was killed and stayed away: what it held, and when the last of that was sent or ended, in seconds.
+	// Of nodes that were killed: how many deliveries they had in their hands, in memory or claimed, and when the last of these that was
+	// sent at all was sent, in seconds from the kill.
 	Held      int     `json:"held,omitempty"`
 	TakenOver float64 `json:"taken_over_s,omitempty"`
 
 	Acked int64 `json:"acked_without_replica"` // only where the replica was away
 
 	from, to time.Time
+	killed   time.Time
+	held     []delivery
+}
+
+// takenOver notes when the last of the deliveries in a dead node's hands was sent, by when each was first.
+func (o *occurrence) takenOver(first []time.Time) {
+	for _, at := range first {
+		if !at.IsZero() {
+			o.TakenOver = max(o.TakenOver, at.Sub(o.killed).Seconds())
+		}
+	}
 }
 
 func newChaos(o options, w io.Writer) (_ *chaos, err error) {
@@ -189,6 +201,9 @@ func (c *chaos) run(ctx context.Context) (*facts, error) {
 	}
 	if f.open, err = c.openBreakers(ctx); err != nil {
 		return nil, err
+	}
+	for _, o := range c.faults { // also of those whose node came back, or which another fault followed
+		o.takenOver(c.sink.firstAfter(o.held, o.killed))
 	}
 	c.sink.close()
 	f.arrivals, f.strange, f.pacedAt = c.sink.arrivals, c.sink.strange, c.sink.paced

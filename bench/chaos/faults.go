@@ -27,12 +27,18 @@ const (
 	lossOfLease           = 9 * time.Second // a moment before it: what is not recorded by then may be sent again
 )
 
+// Faults that are of interest alone, too.
+var (
+	deadNode    = fault{"node killed and taken over", 22 * time.Second, (*chaos).killForLong}
+	restartsAll = fault{"all nodes restarted, one after another", 20 * time.Second, (*chaos).roll}
+)
+
 // kinds are drawn from.
 var kinds = []fault{
 	{"node killed, soon back", 8 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
 		return c.kill(ctx, o, c.between(0, 3*time.Second), c.node(o))
 	}},
-	{"node killed and taken over", 22 * time.Second, (*chaos).killForLong},
+	deadNode,
 	{"two nodes killed", 10 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
 		first := c.node(o)
 		second := c.nodes[(slices.Index(c.nodes, first)+1)%nodes]
@@ -84,9 +90,12 @@ var kinds = []fault{
 	{"node killed while the primary restarts", 12 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
 		n := c.node(o)
 		return c.ofDatabase(ctx, o, func() error {
+			o.killed = time.Now()
 			n.server.Kill()
-			err := c.databases.primary.Restart(pgtest.Immediate)
-			return errors.Join(err, c.restartAfter(ctx, n, c.between(0, 2*time.Second)))
+			if err := c.databases.primary.Restart(pgtest.Immediate); err != nil {
+				return err
+			}
+			return errors.Join(c.note(ctx, o, n), c.restartAfter(ctx, n, c.between(0, 2*time.Second)))
 		})
 	}},
 }
@@ -96,15 +105,21 @@ var fixed = []struct {
 	at    float64 // no drawn fault is under way any more
 	fault fault
 }{
-	{0.03, fault{"node killed and taken over", 0, (*chaos).killForLong}},
+	{0.03, deadNode},
 	{0.40, fault{"replica away", 0, (*chaos).withoutReplica}},
 	{0.52, fault{"primary lost for good, replica promoted", 0, (*chaos).failOver}},
-	{0.85, fault{"all nodes restarted, one after another", 0, (*chaos).roll}},
+	{0.85, restartsAll},
 	{1, fault{}},
 }
 
+// alone are the faults that a run can be of: they can happen over and over.
+var alone = append([]fault{restartsAll}, kinds...)
+
 // follow makes the faults, until the time of the load is over.
 func (c *chaos) follow(ctx context.Context) error {
+	if c.Only != "" {
+		return c.repeat(ctx, alone[slices.IndexFunc(alone, func(x fault) bool { return x.name == c.Only })])
+	}
 	var bag []fault
 	for _, x := range fixed {
 		at := c.began.Add(time.Duration(x.at * float64(c.Duration)))
@@ -133,6 +148,20 @@ func (c *chaos) follow(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// repeat makes one fault over and over, once at least, until the time of the load is over.
+func (c *chaos) repeat(ctx context.Context, x fault) error {
+	end := c.began.Add(c.Duration)
+	for again := true; again; again = time.Until(end) > x.takes {
+		if err := pause(ctx, c.between(time.Second, 2*time.Second)); err != nil {
+			return err
+		}
+		if err := c.make(ctx, x); err != nil {
+			return err
+		}
+	}
+	return pause(ctx, time.Until(end))
 }
 
 // make makes one fault, and gives everybody some time to recover from it.
@@ -169,8 +198,12 @@ func (c *chaos) node(o *occurrence) *node {
 // kill ends nodes at once and starts them again after a while.
 func (c *chaos) kill(ctx context.Context, o *occurrence, away time.Duration, list ...*node) (err error) {
 	n := c.underWay(ctx, list...)
+	o.killed = time.Now()
 	for _, x := range list {
 		x.server.Kill()
+	}
+	if err := c.note(ctx, o, list...); err != nil {
+		return err
 	}
 	if o.InFlight, err = c.inFlight(ctx, n); err != nil {
 		return err
@@ -184,52 +217,46 @@ func (c *chaos) kill(ctx context.Context, o *occurrence, away time.Duration, lis
 	return nil
 }
 
-// killForLong kills a node and looks how long others take to take up what it held, before it is started again.
+// note takes down what nodes that were killed had in their hands.
+func (c *chaos) note(ctx context.Context, o *occurrence, list ...*node) error {
+	for _, x := range list {
+		held, err := c.databases.held(ctx, x.name)
+		if err != nil {
+			return err
+		}
+		o.held = append(o.held, held...)
+	}
+	o.Held = len(o.held)
+	return nil
+}
+
+// killForLong kills a node, and starts it again when others have taken up what it held.
 func (c *chaos) killForLong(ctx context.Context, o *occurrence) error {
 	const lookFor = 20 * time.Second
 	x := c.node(o)
 	n := c.underWay(ctx, x)
-	at := time.Now()
+	o.killed = time.Now()
 	x.server.Kill()
-	held, err := c.databases.held(ctx, x.name)
-	if err != nil {
+	if err := c.note(ctx, o, x); err != nil {
 		return err
 	}
+	var err error
 	if o.InFlight, err = c.inFlight(ctx, n); err != nil {
 		return err
 	}
-	o.Held = len(held)
-	for ended := map[delivery]bool{}; ; {
-		left, err := c.databases.without(ctx, held)
+	for time.Since(o.killed) < lookFor {
+		left, err := c.databases.without(ctx, o.held) // what must not be repeated ends without an attempt
 		if err != nil {
 			return err
 		}
-		for _, d := range held {
-			ended[d] = !slices.Contains(left, d)
-		}
-		missing := 0
-		last := time.Time{}
-		for i, first := range c.sink.firstAfter(held, at) {
-			switch {
-			case !first.IsZero() && first.After(last):
-				last = first
-			case first.IsZero() && !ended[held[i]]: // what must not be repeated ends without an attempt
-				missing++
-			}
-		}
-		if o.TakenOver = time.Since(at).Seconds(); missing == 0 {
-			if !last.IsZero() {
-				o.TakenOver = last.Sub(at).Seconds()
-			}
+		if !slices.ContainsFunc(c.sink.firstAfter(left, o.killed), time.Time.IsZero) {
 			break
-		}
-		if time.Since(at) > lookFor {
-			break // it took too long
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
+	o.takenOver(c.sink.firstAfter(o.held, o.killed))
 	return x.start(ctx)
 }
 

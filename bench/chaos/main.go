@@ -5,7 +5,7 @@
 // acknowledged is sent again by its sender. Meanwhile nodes are killed, paused for less and for more than their lease lasts, and
 // cut off from the database; the primary is restarted, killed and paused; the replica goes away; the primary is lost for good and the
 // replica promoted; all nodes are restarted one after another. Each fault is drawn by a seed and printed. In the end what was
-// acknowledged, what the endpoints received and what the database holds have to agree.
+// acknowledged, what the endpoints received and what the database holds have to agree. With -only a run is of one kind of fault.
 //
 // Each node is cut off by proxies of its own in this program, one for each database server: connections are reset, or bytes just
 // stop to arrive, as when packets are lost.
@@ -22,6 +22,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -37,6 +39,7 @@ type options struct {
 	Seed     uint64
 	Drain    time.Duration
 	Keep     bool
+	Only     string // the name of the one fault to make; empty: all
 }
 
 func main() {
@@ -69,8 +72,16 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of all that is random; 0 takes a new one, which is printed")
 	f.DurationVar(&o.Drain, "drain", 5*time.Minute, "longest wait for the last delivery")
 	f.BoolVar(&o.Keep, "keep", false, "keep the nodes' logs when all is well; after a violation they are always kept")
+	f.StringVar(&o.Only, "only", "", "make this one fault over and over, by its name as it is printed, in place of all")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if o.Only != "" && !slices.ContainsFunc(alone, func(x fault) bool { return x.name == o.Only }) {
+		var names []string
+		for _, x := range alone {
+			names = append(names, x.name)
+		}
+		return o, fmt.Errorf("-only is %q: name one of: %s", o.Only, strings.Join(names, "; "))
 	}
 	if o.Duration < time.Minute || o.Rate <= 0 || o.Senders < 1 {
 		return o, errors.New("-duration must be a minute at least, -rate and -senders positive")

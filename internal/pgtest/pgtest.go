@@ -34,6 +34,7 @@ var shared = sync.OnceValues(func() (*Cluster, error) {
 	return Start(Options{Dir: inMemory(), Settings: map[string]string{
 		"max_connections": "300",   // many tests at once, with pools
 		"max_wal_size":    "256MB", // it may take memory
+		"jit":             "off",   // no query of a test is worth a compiler
 	}})
 })
 
@@ -90,7 +91,7 @@ func (c *Cluster) DatabaseWith(t testing.TB, prepare func(url string) error) str
 func (c *Cluster) copyOf(t testing.TB, template string) string {
 	t.Helper()
 	name := "test" + strconv.FormatInt(databases.Add(1), 10)
-	if err := c.exec("CREATE DATABASE " + name + " OWNER " + owner + " TEMPLATE " + template); err != nil {
+	if err := c.exec("CREATE DATABASE " + name + " OWNER " + owner + " TEMPLATE " + template + " STRATEGY file_copy"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

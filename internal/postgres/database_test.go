@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -14,6 +17,10 @@ import (
 func TestMain(m *testing.M) {
 	if url := os.Getenv(nodeProcess); url != "" {
 		os.Exit(workAsNode(url))
+	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = flag.Set(f.Name, strconv.Itoa(2*runtime.GOMAXPROCS(0))) // tests wait for the database and for leases more than they compute
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -82,6 +82,27 @@ func TestLostClaimIsFound(t *testing.T) {
 	}
 }
 
+// Connections that the server ended while they lay idle, as a restart does, are found out before they are used: nobody is told of them.
+func TestIdleConnectionsThatEnded(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	n := join(t, url, "a", time.Minute)
+	n.claim(t, carom.Claim{Endpoint: 7, Limit: 1, DueBy: n.Now()})
+	if _, err := n.Nodes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db := connect(t, url)
+	execute(t, db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	eventually(t, "the connections have ended", func() bool {
+		return numberOf(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
+	})
+	<-time.After(trustedFor)
+	n.claim(t, carom.Claim{Endpoint: 7, Limit: 1, DueBy: n.Now()})
+	if _, err := n.Nodes(t.Context()); err != nil {
+		t.Errorf("a read after its connection ended: %v", err)
+	}
+}
+
 func runOn(t *testing.T, n *node, statement string) error {
 	t.Helper()
 	_, err := n.lanes.ExecContext(t.Context(), statement)

@@ -258,6 +258,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 // The primary is restarted, and killed, while events come. Callers try later and repeat; every event is stored once, and the node
 // comes back by itself.
 func TestThePrimaryRestarts(t *testing.T) {
+	t.Parallel()
 	server, err := pgtest.Start(pgtest.Options{})
 	if err != nil {
 		t.Fatal(err)

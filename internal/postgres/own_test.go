@@ -23,6 +23,7 @@ func (n *node) findsOwn(t *testing.T, app, ymid string) bool {
 }
 
 func TestEveryNodeFindsAViewOnceItIsOpened(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	a := join(t, url, "a", 0).start(t)
 	b := join(t, url, "b", 0).start(t)
@@ -45,6 +46,7 @@ func TestEveryNodeFindsAViewOnceItIsOpened(t *testing.T) {
 }
 
 func TestAnAppsFirstOwnYMIDWaitsForAllNodes(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	a := join(t, url, "a", 0).start(t)
 	b := join(t, url, "b", 0)
@@ -75,6 +77,7 @@ func TestAnAppsFirstOwnYMIDWaitsForAllNodes(t *testing.T) {
 }
 
 func TestNoQueryForAppsWithoutYMIDsOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	url := database(t)
 	n := join(t, url, "a", 0).start(t)
 	eventually(t, "the node has a share", n.hasShare(1, 0))

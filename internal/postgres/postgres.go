@@ -240,10 +240,15 @@ const (
 	connections = 2*poolSize + 3
 )
 
+// trustedFor is how long after its last use a connection of a pool is used again without a look at whether it still lives: so that nobody is
+// told of one that a restart, a failover or an administrator ended while it lay idle, and what is often used costs no second round trip.
+// No server is back sooner than that.
+const trustedFor = 20 * time.Millisecond
+
 func (s *Store) pool(conns int, mode pgx.QueryExecMode) *sql.DB {
 	config := s.config.Copy()
 	config.DefaultQueryExecMode = mode
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(func(_ context.Context, p stdlib.ShouldPingParams) bool { return p.IdleDuration > trustedFor }))
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)

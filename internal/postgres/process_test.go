@@ -16,6 +16,9 @@ const nodeProcess = "CAROM_TEST_NODE"
 // processLease is how long the lease of such a node lasts.
 const processLease = 3 * time.Second
 
+// inMemory is how many deliveries such a node has in its memory and never sends.
+const inMemory = 10
+
 // workAsNode hands out deliveries of endpoint 1 until its standard input ends, one after another: each is sent, which is to say printed,
 // and settled before the next. It prints "node N" when it has a lease, and "sent ID".
 func workAsNode(url string) int {
@@ -31,6 +34,13 @@ func workAsNode(url string) int {
 	}()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
+	for i := range inMemory {
+		sub := event(s, fmt.Sprint("in memory ", i), carom.Target{Endpoint: 1, Direct: true})
+		if s.Accept(sub); sub.Err != nil {
+			fmt.Println(sub.Err)
+			return 1
+		}
+	}
 	pause := time.NewTicker(time.Millisecond)
 	defer pause.Stop()
 	var told uint16

@@ -130,6 +130,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestAReplicaIsRefused(t *testing.T) {
+	t.Parallel()
 	primary, err := pgtest.Start(pgtest.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -189,21 +190,23 @@ func TestFit(t *testing.T) {
 
 // Limits that somebody has set for everybody do not end what carom does.
 func TestForeignLimits(t *testing.T) {
+	t.Parallel()
 	u := database(t)
 	name := strings.TrimPrefix(mustParse(t, u).Path, "/")
 	for _, setting := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"} {
-		run(t, pgtest.Server(t).AdminURL("postgres"), "ALTER DATABASE "+name+" SET "+setting+" = '1ms'")
+		run(t, pgtest.Server(t).AdminURL("postgres"), "ALTER DATABASE "+name+" SET "+setting+" = '100ms'") // long enough to find out whether a pooler stands between
 	}
 	run(t, pgtest.Server(t).AdminURL("postgres"), "ALTER DATABASE "+name+" SET default_transaction_isolation = 'serializable'")
 	n := join(t, u, "a", 3*time.Second).start(t)
 	for i := range 50 {
 		n.accept(t, event(n.Store, fmt.Sprint(i)))
 	}
-	for _, query := range []string{"SELECT pg_sleep(0.05)", "SELECT set_config('search_path', current_setting('search_path'), false) FROM pg_sleep(0.05)"} {
-		if _, err := n.lanes.Exec(query); err != nil {
-			t.Errorf("%s: %v", query, err)
+	for range 2 {
+		if _, err := n.lanes.Exec("SELECT pg_sleep(0.3)"); err != nil { // the connections for commits and reads are idle for as long
+			t.Error(err)
 		}
 	}
+	n.accept(t, event(n.Store, "after a while"))
 	if failed := n.stats.Failed.Load(); failed > 0 {
 		t.Errorf("%d commits failed", failed)
 	}
@@ -360,8 +363,10 @@ func TestAClockThatIsOff(t *testing.T) {
 
 // A process that is halted in the middle of a commit keeps locked what the commit has locked. The server ends that.
 func TestHaltedInTheMiddleOfACommit(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"direct", "through PgBouncer"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			u := database(t)
 			through := u
 			if mode != "direct" {
