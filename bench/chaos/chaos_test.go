@@ -233,7 +233,7 @@ func runAlone(t *testing.T, only fault) *facts {
 	t.Helper()
 	pgtest.Server(t) // skips where there is none
 	dir := t.TempDir()
-	o := options{Carom: filepath.Join(dir, "carom"), Dir: filepath.Join(dir, "nodes"), Duration: 10 * time.Second, Rate: 100, Senders: 32, Seed: 1, Drain: time.Minute, Only: only.name}
+	o := options{Carom: filepath.Join(dir, "carom"), Dir: filepath.Join(dir, "nodes"), Duration: 10 * time.Second, Rate: 200, Senders: 64, Seed: 1, Drain: time.Minute, Only: only.name}
 	build := exec.Command("go", "build", "-buildvcs=false", "-o", o.Carom, "carom/cmd/carom")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

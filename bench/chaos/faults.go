@@ -29,7 +29,7 @@ const (
 
 // Faults that are of interest alone, too.
 var (
-	deadNode    = fault{"node killed and taken over", 22 * time.Second, (*chaos).killForLong}
+	deadNode    = fault{"node killed and taken over", 32 * time.Second, (*chaos).killForLong}
 	restartsAll = fault{"all nodes restarted, one after another", 20 * time.Second, (*chaos).roll}
 )
 
@@ -230,10 +230,13 @@ func (c *chaos) note(ctx context.Context, o *occurrence, list ...*node) error {
 	return nil
 }
 
-// killForLong kills a node, and starts it again when others have taken up what it held.
+// killForLong kills a node that has something in its hands, and starts it again when others have taken up what it held.
 func (c *chaos) killForLong(ctx context.Context, o *occurrence) error {
 	const lookFor = 20 * time.Second
 	x := c.node(o)
+	if err := c.untilItHolds(ctx, x); err != nil {
+		return err
+	}
 	n := c.underWay(ctx, x)
 	o.killed = time.Now()
 	x.server.Kill()
@@ -258,6 +261,21 @@ func (c *chaos) killForLong(ctx context.Context, o *occurrence) error {
 	}
 	o.takenOver(c.sink.firstAfter(o.held, o.killed))
 	return x.start(ctx)
+}
+
+// untilItHolds waits until a node has some deliveries in its hands: one that has just joined leaves all to others. It gives up after a while.
+func (c *chaos) untilItHolds(ctx context.Context, x *node) error {
+	const some, waitFor = 5, 10 * time.Second
+	for end := time.Now().Add(waitFor); time.Now().Before(end); {
+		held, err := c.databases.held(ctx, x.name)
+		if err != nil || len(held) >= some {
+			return err
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // halt stops a node's process for a while.
