@@ -17,6 +17,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"carom"
+	"carom/internal/pgtest"
 )
 
 func connect(t *testing.T, url string) *sql.DB {
@@ -609,7 +610,7 @@ func TestNodes(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
-	url := database(t)
+	url := pgtest.Server(t).Database(t)
 	if _, _, err := Adopt(t.Context(), url, "new"); !errors.Is(err, carom.ErrInvalid) {
 		t.Errorf("a database without tables: %v, want carom.ErrInvalid", err)
 	}
