@@ -499,6 +499,7 @@ func TestMoveMany(t *testing.T) {
 	c := newClock()
 	dir, url := filepath.Join(t.TempDir(), "data"), database(t)
 	s, stop := folder(t, dir, c, 300_000)
+	first := map[string]carom.Receipt{} // of each thousand, by its ymid
 	for from := 0; from < *many; from += 1000 {
 		c.advance(time.Second)
 		var subs []*carom.Submission
@@ -506,6 +507,7 @@ func TestMoveMany(t *testing.T) {
 			subs = append(subs, paid(fmt.Sprint("view-", i), fmt.Sprint(i%10_000), c.now(), pays("watch", nil)))
 		}
 		accept(t, s, subs...)
+		first[subs[0].Event.YMID] = subs[0].Receipt
 	}
 	stop()
 	o := Options{Folder: dir, URL: url, Clock: c.now, Sample: 2000}
@@ -525,4 +527,18 @@ func TestMoveMany(t *testing.T) {
 	o.interrupt = nil
 	r := moved(t, o)
 	t.Logf("%d events moved and compared in %v, of it %v to compare", *many, time.Since(began).Round(time.Millisecond), r.Check.Round(time.Millisecond))
+	o.Verify = true
+	r = moved(t, o)
+	t.Logf("verified in %v", r.Took.Round(time.Millisecond))
+	there := node(t, url, c)
+	for ymid, was := range first {
+		again := paid(ymid, "", c.now(), pays("watch", nil))
+		if there.Accept(again); again.Err != nil || !again.Receipt.Duplicate || again.Receipt.ID != was.ID {
+			t.Errorf("%s again: %+v, %v, want a copy of %s", ymid, again.Receipt, again.Err, was.ID)
+		}
+		got, _, err := there.Reward(t.Context(), was.Decided[0].Reward.ID)
+		if err != nil || got.Event != was.ID {
+			t.Errorf("the reward %s: %+v, %v, want that of %s", was.Decided[0].Reward.ID, got, err, was.ID)
+		}
+	}
 }
