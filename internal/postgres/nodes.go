@@ -110,11 +110,11 @@ func Adopt(ctx context.Context, url, deployment string) (was, is string, err err
 			return fmt.Errorf("%d nodes work on this database: stop them first: %w", alive, carom.ErrConflict)
 		}
 		var owner []byte
-		if err := tx.row(`SELECT value FROM secrets WHERE name = 'deployment'`, nil, &owner); err != nil {
-			return err
+		if err := tx.row(`SELECT coalesce((SELECT value FROM secrets WHERE name = 'deployment'), '')`, nil, &owner); err != nil {
+			return err // empty: no node has worked on it yet
 		}
 		was = string(owner)
-		return tx.exec(`UPDATE secrets SET value = $1 WHERE name = 'deployment'`, []byte(s.opts.Deployment))
+		return tx.exec(`INSERT INTO secrets (name, value) VALUES ('deployment', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, []byte(s.opts.Deployment))
 	})
 	if err != nil {
 		return "", "", fmt.Errorf("adopt the database: %w", err)

@@ -614,6 +614,12 @@ func TestAdopt(t *testing.T) {
 	if _, _, err := Adopt(t.Context(), url, "new"); !errors.Is(err, carom.ErrInvalid) {
 		t.Errorf("a database without tables: %v, want carom.ErrInvalid", err)
 	}
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	if was, is, err := Adopt(t.Context(), url, "carom"); was != "" || is != "carom" || err != nil {
+		t.Errorf("a database that no node has worked on: was %q, is %q, %v, want nothing and carom", was, is, err)
+	}
 	a := join(t, url, "a", 3*time.Second).start(t)
 	if _, _, err := Adopt(t.Context(), url, "new"); !errors.Is(err, carom.ErrConflict) {
 		t.Errorf("while a node works: %v, want carom.ErrConflict", err)
