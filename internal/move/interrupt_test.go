@@ -101,7 +101,8 @@ func stopAt(t *testing.T, url, table, row string) (waits func() bool, free func(
 	waits = func() bool {
 		t.Helper()
 		var n int
-		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted`, lock).Scan(&n); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, lock).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n > 0
