@@ -140,7 +140,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 		g = gathering{}
 		if err == nil {
 			g.want = b.submissions() + s.queue.waiting()
-			g.until = time.Now().Add(min(time.Since(began)/2, gatherFor))
+			g.until = time.Now().Add(min(time.Since(began), gatherFor))
 		}
 		s.answer(b, err)
 		switch {
@@ -178,11 +178,11 @@ func (s *Store) commitUntil(ctx context.Context) {
 // once: without a pause, one half of them would be committed while the other half waits, again and again, with twice the commits.
 type gathering struct {
 	want  int       // submissions for which nothing more is waited for: those that waited at the last commit, and as many as it answered
-	until time.Time // half of what a commit takes
+	until time.Time // as long as the last commit took
 }
 
 // gatherFor is how long a commit is put off at most.
-const gatherFor = 5 * time.Millisecond
+const gatherFor = 10 * time.Millisecond
 
 // errKilled is the cause with which a test ends a store as a kill would: nothing more is committed, and the lease is left behind.
 var errKilled = errors.New("killed")
