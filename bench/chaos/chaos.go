@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"carom"
@@ -24,6 +23,7 @@ type chaos struct {
 	options
 	w         io.Writer
 	rng       *rand.Rand // of this goroutine: what happens when
+	network   *network   // nil: the nodes are processes beside one another
 	databases *databases
 	sink      *sink
 	nodes     []*node
@@ -64,14 +64,18 @@ func (o *occurrence) takenOver(first []time.Time) {
 	}
 }
 
+// newChaos starts everything, in network namespaces where the machine allows it.
 func newChaos(o options, w io.Writer) (_ *chaos, err error) {
 	c := &chaos{options: o, w: w, rng: newRand(o, 1)}
+	if c.network, err = newNetwork(nodes); err != nil {
+		_, _ = fmt.Fprintf(w, "nodes have no network namespaces of their own, and lose no network: %v\n", err) // progress only
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())
 		}
 	}()
-	if c.sink, err = startSink(newRand(o, 3)); err != nil {
+	if c.sink, err = startSink(c.host(), newRand(o, 3)); err != nil {
 		return nil, err
 	}
 	if c.databases, err = startDatabases(); err != nil {
@@ -79,8 +83,7 @@ func newChaos(o options, w io.Writer) (_ *chaos, err error) {
 	}
 	secret := proc.NewSecret()
 	for i := range nodes {
-		name := fmt.Sprintf("node%d", i+1)
-		n, err := newNode(o, c.databases, name, filepath.Join(o.Dir, name), configFile(secret, c.sink.addr, o.Rate))
+		n, err := c.newNode(i, secret)
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +113,18 @@ func (c *chaos) close() error {
 	if c.sink != nil {
 		c.sink.close()
 	}
+	if c.network != nil {
+		err = errors.Join(err, c.network.close())
+	}
 	return err
+}
+
+// host is the address at which nodes reach the databases and the sink.
+func (c *chaos) host() string {
+	if c.network != nil {
+		return c.network.host()
+	}
+	return "127.0.0.1"
 }
 
 // configFile is the nodes' file. Schedules are short, since the run is.

@@ -59,7 +59,7 @@ func echo(t *testing.T) string {
 }
 
 func TestProxyCutsTheWay(t *testing.T) {
-	p, err := newProxy(echo(t))
+	p, err := newProxy("127.0.0.1", echo(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,25 +69,28 @@ func (d *databases) failOver(away func() error) error {
 // node is one process of carom, with its own ways to both databases.
 type node struct {
 	name   string
+	number int // from 0
 	setup  proc.Setup
 	ways   []*proxy
 	server *proc.Carom // the newest; perhaps ended
 }
 
 // newNode prepares a node, which does not run yet.
-func newNode(o options, d *databases, name, dir, config string) (*node, error) {
-	n := &node{name: name}
-	addr, err := proc.FreeAddr()
-	if err != nil {
+func (c *chaos) newNode(number int, secret string) (_ *node, err error) {
+	n := &node{name: fmt.Sprintf("node%d", number+1), number: number}
+	n.setup = proc.Setup{Binary: c.Carom, Dir: filepath.Join(c.Dir, n.name), Config: configFile(secret, c.sink.addr, c.Rate), Args: []string{"--node-name=" + n.name}}
+	if c.network != nil {
+		n.setup.Wrap, n.setup.Listen = c.network.wrap(number), c.network.node(number)+":8080"
+	} else if n.setup.Listen, err = proc.FreeAddr(); err != nil {
 		return nil, err
 	}
 	var hosts []string
 	dsn := &url.URL{}
-	for _, c := range []*pgtest.Cluster{d.first, d.second} {
-		if dsn, err = url.Parse(c.URL("carom")); err != nil {
+	for _, server := range []*pgtest.Cluster{c.databases.first, c.databases.second} {
+		if dsn, err = url.Parse(server.URL("carom")); err != nil {
 			return nil, err
 		}
-		way, err := newProxy(dsn.Host)
+		way, err := newProxy(c.host(), dsn.Host)
 		if err != nil {
 			return nil, err
 		}
@@ -94,10 +98,7 @@ func newNode(o options, d *databases, name, dir, config string) (*node, error) {
 		hosts = append(hosts, way.addr())
 	}
 	dsn.Host, dsn.RawQuery = strings.Join(hosts, ","), "sslmode=disable&target_session_attrs=read-write"
-	n.setup = proc.Setup{
-		Binary: o.Carom, Dir: dir, Listen: addr, Config: config, Args: []string{"--node-name=" + name},
-		Env: []string{"CAROM_DATABASE=" + dsn.String()},
-	}
+	n.setup.Env = []string{"CAROM_DATABASE=" + dsn.String()}
 	return n, nil
 }
 

@@ -100,6 +100,16 @@ var kinds = []fault{
 	}},
 }
 
+// ofNetwork are drawn from as well, where each node has a network of its own.
+var ofNetwork = []fault{
+	{"node's network lost for less than its lease", 8 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
+		return c.unplug(ctx, o, c.between(shortLeast, shortMost))
+	}},
+	{"node's network lost for more than its lease", 18 * time.Second, func(c *chaos, ctx context.Context, o *occurrence) error {
+		return c.unplug(ctx, o, c.between(longLeast, longMost))
+	}},
+}
+
 // What happens once, at parts of the run. Between them kinds are drawn.
 var fixed = []struct {
 	at    float64 // no drawn fault is under way any more
@@ -113,7 +123,7 @@ var fixed = []struct {
 }
 
 // alone are the faults that a run can be of: they can happen over and over.
-var alone = append([]fault{restartsAll}, kinds...)
+var alone = slices.Concat([]fault{restartsAll}, kinds, ofNetwork)
 
 // follow makes the faults, until the time of the load is over.
 func (c *chaos) follow(ctx context.Context) error {
@@ -126,6 +136,9 @@ func (c *chaos) follow(ctx context.Context) error {
 		for x.at > fixed[0].at && x.at < 1 {
 			if len(bag) == 0 {
 				bag = slices.Clone(kinds)
+				if c.network != nil {
+					bag = append(bag, ofNetwork...)
+				}
 				c.rng.Shuffle(len(bag), func(i, j int) { bag[i], bag[j] = bag[j], bag[i] })
 			}
 			i := slices.IndexFunc(bag, func(f fault) bool { return time.Until(at) > f.takes })
@@ -302,6 +315,26 @@ func (c *chaos) cutOff(ctx context.Context, o *occurrence, how cut, lasts time.D
 		return err
 	}
 	var err error
+	if o.InFlight, err = c.inFlight(ctx, n); err != nil {
+		return err
+	}
+	return pause(ctx, time.Until(o.from.Add(lasts)))
+}
+
+// unplug keeps a node from everything for a while: the database, the endpoints, and those who send it postbacks.
+func (c *chaos) unplug(ctx context.Context, o *occurrence, lasts time.Duration) (err error) {
+	x := c.node(o)
+	if c.network == nil {
+		return errors.New("the nodes have no networks of their own")
+	}
+	n := c.underWay(ctx, x)
+	if err := c.network.unplug(x.number, true); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.network.unplug(x.number, false)) }()
+	if err := pause(ctx, min(lasts, lossOfLease)); err != nil {
+		return err
+	}
 	if o.InFlight, err = c.inFlight(ctx, n); err != nil {
 		return err
 	}

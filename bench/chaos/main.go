@@ -7,8 +7,9 @@
 // replica promoted; all nodes are restarted one after another. Each fault is drawn by a seed and printed. In the end what was
 // acknowledged, what the endpoints received and what the database holds have to agree. With -only a run is of one kind of fault.
 //
-// Each node is cut off by proxies of its own in this program, one for each database server: connections are reset, or bytes just
-// stop to arrive, as when packets are lost.
+// Each node is cut off from the database alone by proxies of its own in this program, one for each database server: connections are
+// reset, or bytes just stop to arrive, as when packets are lost. Where the machine allows it (Linux, root, the program ip) each node
+// lives in a network namespace of its own, whose cable is taken out as well: then it is cut off from everything.
 package main
 
 import (

@@ -28,9 +28,9 @@ const (
 	silent     // nothing arrives, and nobody says so, as when packets are lost
 )
 
-// newProxy listens at a free port of loopback and passes everything on to target.
-func newProxy(target string) (*proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// newProxy listens at a free port of an address of this machine and passes everything on to target.
+func newProxy(host, target string) (*proxy, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, err
 	}

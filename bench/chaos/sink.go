@@ -62,8 +62,8 @@ type acceptance struct {
 	delivery
 }
 
-func startSink(rng *rand.Rand) (*sink, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func startSink(host string, rng *rand.Rand) (*sink, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return nil, err
 	}
