@@ -40,6 +40,7 @@ type options struct {
 	DeadEvents   uint64
 	Views        int
 	WarmUp       time.Duration
+	GrowthWarmUp time.Duration // further time before the growth part of PostgreSQL measures
 	Window       time.Duration
 	PairWindow   time.Duration
 	IdleAfter    time.Duration // when the memory of an idle server is read
@@ -96,6 +97,7 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.Uint64Var(&o.DeadEvents, "dead-events", 1_000_000, "pending deliveries of the dead endpoint")
 	f.IntVar(&o.Views, "views", 5000, "views that somebody waits for in the views part")
 	f.DurationVar(&o.WarmUp, "warm-up", 2*time.Second, "time before each measurement")
+	f.DurationVar(&o.GrowthWarmUp, "growth-warm-up", 20*time.Second, "with -postgres, further time before the growth part measures, in which keys are read into memory and logged for the first time")
 	f.DurationVar(&o.Window, "window", 8*time.Second, "length of each measurement")
 	f.DurationVar(&o.PairWindow, "pair-window", 10*time.Second, "length of each measurement of the isolation part")
 	f.BoolVar(&o.Quick, "quick", false, "a trial run: one round, short windows, little data; the figures prove nothing")
@@ -109,6 +111,7 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 		o.Rounds, o.Pairs = 1, 1
 		o.GrowthEvents, o.DeadEvents = min(o.GrowthEvents, 200_000), min(o.DeadEvents, 20_000)
 		o.Views = min(o.Views, 500)
+		o.GrowthWarmUp = time.Second
 		o.WarmUp, o.Window, o.PairWindow = 500*time.Millisecond, 2*time.Second, 2*time.Second
 	}
 	if o.Rounds < 1 || o.Pairs < 1 || o.Views < 1 {

@@ -189,7 +189,7 @@ func (c *chaos) make(ctx context.Context, x fault) error {
 		return fmt.Errorf("%s: %w", x.name, err)
 	}
 	more := ""
-	if o.Held > 0 {
+	if o.TakenOver > 0 {
 		more = fmt.Sprintf("; of %d deliveries that it held the last was taken up after %.1f s", o.Held, o.TakenOver)
 	}
 	c.say("  over: %s %d in flight%s", o.Node, o.InFlight, more)

@@ -10,17 +10,17 @@ import (
 )
 
 // network is a network of this machine alone: a bridge, at whose address the databases and the sink are reached, and a namespace for
-// each node, as if it were a machine with a cable. The addresses are of a range that is set aside for benchmarks.
+// each node, as if it were a machine with a cable.
 type network struct {
 	bridge string
-	prefix string // of the addresses: "198.18.7."
+	prefix string // of the addresses: "10.198.7."
 	spaces []string
 }
 
 // newNetwork lays a network for so many nodes. It needs Linux, root and the program ip.
 func newNetwork(nodes int) (_ *network, err error) {
 	pid := os.Getpid()
-	n := &network{bridge: fmt.Sprintf("carom%d", pid), prefix: fmt.Sprintf("198.18.%d.", pid%255)}
+	n := &network{bridge: fmt.Sprintf("carom%d", pid), prefix: fmt.Sprintf("10.198.%d.", pid%255)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())
