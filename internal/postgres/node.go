@@ -81,6 +81,7 @@ func (s *Store) join(ctx context.Context) error {
 		l.share.Store(&share{nodes: 1})
 	}
 	s.totals, s.mark, s.rewardSeq, s.bucket.seq, s.bucket.refusedSeq = totals{}, tables.Mark{}, 0, 0, 0
+	s.life.Store(uint64(life))
 	s.lease.Store(l)
 	s.log.Info("node joined", "node", no, "name", s.opts.Name)
 	return nil

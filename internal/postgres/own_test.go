@@ -96,3 +96,21 @@ func TestNoQueryForAppsWithoutYMIDsOfTheirOwn(t *testing.T) {
 		t.Error("the table was not asked about an app with ymids of its own: this test shows nothing")
 	}
 }
+
+// A node that was cut off and has lost its lease is still asked for views, until it has another.
+func TestAViewIsOpenedWithoutALease(t *testing.T) {
+	t.Parallel()
+	url := database(t)
+	a, b := join(t, url, "a", 0), join(t, url, "b", 0)
+	a.loseLease()
+	v := &carom.View{App: "app", User: "7", Placement: "bonus", Sources: []string{"src"}, OpenedAt: a.Now(), ExpiresAt: a.Now().Add(time.Hour)}
+	if err := a.OpenView(t.Context(), v); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.View(t.Context(), v.ID); err != nil || got.YMID != v.YMID {
+		t.Errorf("the other node finds %+v, %v, want the view %s", got, err, v.ID)
+	}
+	if err := openOwn(t.Context(), a, "app", "own"); !errors.Is(err, carom.ErrUnavailable) {
+		t.Errorf("a view with a ymid of its own: %v, want carom.ErrUnavailable: nobody is certain that all nodes know of the app", err)
+	}
+}

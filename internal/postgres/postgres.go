@@ -99,7 +99,8 @@ type Store struct {
 	lanes *sql.DB // of claims and of changes, which a long search must not hold up
 
 	clock  clock
-	lease  atomic.Pointer[lease]
+	lease  atomic.Pointer[lease] // nil after one was lost, until there is another
+	life   atomic.Uint64         // of the newest lease, in which views and statements get their ids
 	queue  queue
 	claims claims
 	stats  tables.Stats
@@ -227,7 +228,7 @@ func (s *Store) connect(ctx context.Context) error {
 	// Searches are planned anew each time, by what they look for and in which bucket: a plan for any bucket reads too much of each.
 	s.r, s.lanes = s.pool(poolSize, pgx.QueryExecModeCacheDescribe), s.pool(poolSize, s.config.DefaultQueryExecMode)
 	s.Tables = tables.New(tables.Options{
-		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return s.lease.Load().life },
+		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return carom.Incarnation(s.life.Load()) },
 		Clock: s.Now, RefOf: refOf, Archive: archive{s},
 	})
 	return s.examine(ctx)
