@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -102,6 +103,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	failing, ending := false, false
+	var g gathering
 	for {
 		select {
 		case <-s.queue.wake:
@@ -119,6 +121,12 @@ func (s *Store) commitUntil(ctx context.Context) {
 			b.flush = !ending // once: a flood of unverified ones does not keep the store from ending
 			ending = true
 		}
+		// Let the handlers and lanes that are ready to run queue what they have: under load a commit then carries more, and
+		// when nothing else is ready to run this costs nothing.
+		runtime.Gosched()
+		if !ending {
+			s.queue.gather(g.want, g.until)
+		}
 		s.queue.take(b)
 		b.leaveWithdrawn()
 		if b.empty() && !b.flush && !s.returned.waiting() {
@@ -127,7 +135,13 @@ func (s *Store) commitUntil(ctx context.Context) {
 			}
 			continue
 		}
+		began := time.Now()
 		err := s.commitBatch(b)
+		g = gathering{}
+		if err == nil {
+			g.want = b.submissions() + s.queue.waiting()
+			g.until = time.Now().Add(min(time.Since(began)/2, gatherFor))
+		}
 		s.answer(b, err)
 		switch {
 		case err == nil && failing:
@@ -159,6 +173,16 @@ func (s *Store) commitUntil(ctx context.Context) {
 		s.queue.signal()
 	}
 }
+
+// gathering is how long the next commit is put off. Who has sent as many postbacks as it takes answers for sends the next ones at
+// once: without a pause, one half of them would be committed while the other half waits, again and again, with twice the commits.
+type gathering struct {
+	want  int       // submissions for which nothing more is waited for: those that waited at the last commit, and as many as it answered
+	until time.Time // half as long as the last commit took
+}
+
+// gatherFor is how long a commit is put off at most.
+const gatherFor = 5 * time.Millisecond
 
 // errKilled is the cause with which a test ends a store as a kill would: nothing more is committed, and the lease is left behind.
 var errKilled = errors.New("killed")

@@ -20,8 +20,10 @@ type queue struct {
 	waits    int        // submissions in accepts, and refusals
 	max      int        // of those
 	room     *sync.Cond // results fell below maxResults
+	want     int        // so many submissions are waited for by gather; 0: it does not wait
 
-	wake chan struct{} // capacity 1: something was queued
+	wake   chan struct{} // capacity 1: something was queued
+	enough chan struct{} // capacity 1: what gather waits for
 }
 
 // maxResults bounds the outcomes that wait for a commit. Beyond it lanes wait: they pause what cannot be recorded.
@@ -77,6 +79,7 @@ func (q *queue) init(limit int) {
 	q.max = limit
 	q.room = sync.NewCond(&q.mu)
 	q.wake = make(chan struct{}, 1)
+	q.enough = make(chan struct{}, 1)
 }
 
 func (q *queue) signal() {
@@ -99,7 +102,33 @@ func (q *queue) admit(n int) error {
 	}
 	q.waits += n
 	q.signal()
+	if q.want > 0 && q.waits >= q.want {
+		signal(q.enough)
+	}
 	return nil
+}
+
+// gather waits until so many submissions wait, or until a moment.
+func (q *queue) gather(want int, until time.Time) {
+	q.mu.Lock()
+	q.want = want
+	have := q.waits
+	q.mu.Unlock()
+	if have < want {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		select {
+		case <-q.enough:
+		case <-timer.C:
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.want = 0
+	select {
+	case <-q.enough:
+	default:
+	}
 }
 
 func (q *queue) putAccept(op *acceptOp) error {
