@@ -118,7 +118,7 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 		return o, errors.New("-rounds, -pairs and -views must be at least 1")
 	}
 	if o.Suite = folder; onPostgres {
-		o.Suite = postgres
+		o.Suite, o.Senders = postgres, 2*o.Senders // a commit takes longer there: with fewer, processors stand idle while all senders wait
 	}
 	if o.GrowthDir != "" && onPostgres {
 		return o, errors.New("-growth-dir is of no use with -postgres: the database is loaded anew each time, which takes minutes")
