@@ -26,8 +26,8 @@ func madeUp() figures {
 	const n, half = 40.0, 10.0
 	return figures{values: map[string]map[string]float64{
 		postgresFile: {
-			"node_cpu_s_per_1000": 1/n + 0.1, "database_cpu_s_per_1000": 1/n + 0.05, "events_per_commit": n, "commit_ms": 3 + 0.15*n,
-			"half_node_cpu_s_per_1000": 1/half + 0.1, "half_database_cpu_s_per_1000": 1/half + 0.05, "half_events_per_commit": half, "half_commit_ms": 3 + 0.15*half,
+			"node_cpu_s_per_1000": 1/n + 0.1, "database_cpu_s_per_1000": 1/n + 0.05, "events_per_commit": n, "commits_per_s": 1000 / (3 + 0.15*n),
+			"half_node_cpu_s_per_1000": 1/half + 0.1, "half_database_cpu_s_per_1000": 1/half + 0.05, "half_events_per_commit": half, "half_commits_per_s": 1000 / (3 + 0.15*half),
 			"wal_bytes_per_event": 1500, "wal_images_per_event": 0.01, "growth_wal_bytes_per_event": 3500, "growth_wal_images_per_event": 0.51,
 			"two_node_ratio": 0.95, "events_table_bytes_per_event": 450, "events_index_bytes_per_event": 200, "outcomes_table_bytes_per_event": 300,
 			"outcomes_index_bytes_per_event": 40, "keys_table_bytes_per_event": 70, "keys_index_bytes_per_event": 50, "keys_per_event": 1,
@@ -99,8 +99,8 @@ func TestFit(t *testing.T) {
 
 // TestOneLoad: without a second load the saturated figure counts for every event, and the report says of which.
 func TestOneLoad(t *testing.T) {
-	m := newModel(madeUp().with("half_commit_ms", math.NaN()))
-	if diff := cmp.Diff([]string{"commit_ms"}, m.oneLoad); diff != "" {
+	m := newModel(madeUp().with("half_commits_per_s", math.NaN()))
+	if diff := cmp.Diff([]string{"commits_per_s"}, m.oneLoad); diff != "" {
 		t.Errorf("fitted at one load (-want +got):\n%s", diff)
 	}
 	if want := (cost{0, 9e-3 / 40}); !cmp.Equal(m.commit, want, near, cmp.AllowUnexported(cost{})) {

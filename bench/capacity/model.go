@@ -67,11 +67,11 @@ func newModel(f figures) model {
 	for _, x := range []struct {
 		key      string
 		cost     *cost
-		perEvent bool // what the figure is for; else for a commit
-	}{{"node_cpu_s_per_1000", &m.node, true}, {"database_cpu_s_per_1000", &m.database, true}, {"commit_ms", &m.commit, false}} {
-		full, half := f.postgres(x.key)/1000, f.postgres("half_"+x.key)/1000
+		perEvent bool // what the figure is for; else the commits of a second, one of which follows the other
+	}{{"node_cpu_s_per_1000", &m.node, true}, {"database_cpu_s_per_1000", &m.database, true}, {"commits_per_s", &m.commit, false}} {
+		full, half := 1/f.postgres(x.key), 1/f.postgres("half_"+x.key)
 		if x.perEvent {
-			full, half = full*n, half*f.postgres("half_events_per_commit")
+			full, half = f.postgres(x.key)/1000*n, f.postgres("half_"+x.key)/1000*f.postgres("half_events_per_commit")
 		}
 		ok := f.has("half_events_per_commit") && f.has("half_"+x.key)
 		if ok {

@@ -70,7 +70,7 @@ func (m model) constants() []constant {
 		{"node, of an event in it", m.node.each * 1e6, "µs", "the same"},
 		{"database, processor time of a commit", m.database.fixed * 1e3, "ms", source("database_cpu_s_per_1000")},
 		{"database, of an event in it", m.database.each * 1e6, "µs", "the same"},
-		{"time of a commit", m.commit.fixed * 1e3, "ms", source("commit_ms")},
+		{"time of a commit", m.commit.fixed * 1e3, "ms", source("commits_per_s")},
 		{"time of an event in it", m.commit.each * 1e6, "µs", "the same"},
 		{"log for an event", m.log, "B", "`wal_bytes_per_event`"},
 		{"log for a whole page", m.image, "B", image},
