@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 export GOFLAGS += -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk site release install-test clean bench-postgres capacity
+.PHONY: help build run demo test check test-crash test-chaos test-hostile test-soak test-upgrade bench fuzz docs sdk web site release install-test clean bench-postgres capacity
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-21s %s\n", $$1, $$2 }'
@@ -62,8 +62,11 @@ fuzz: ## fuzz every target for FUZZTIME each (10s)
 sdk: ## build the front-end helper anew, and its page in docs
 	npm --prefix sdk ci --no-audit --no-fund --ignore-scripts && npm --prefix sdk run build
 
+web: ## build the dashboard anew, with its types of /v1
+	@bash -c '. scripts/setup.sh && need_dashboard && cd web/dashboard && npm run --silent generate && npm run --silent build'
+
 docs: ## write the generated documents anew
-	go test ./internal/config ./internal/network ./internal/probe ./cmd/carom -update
+	go test ./internal/config ./internal/network ./internal/probe ./internal/api ./cmd/carom -update
 	scripts/licences.sh
 
 release: ## make dist/: archives for every system, Debian packages, checksums

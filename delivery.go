@@ -98,6 +98,8 @@ type Submission struct {
 	View        ViewClaim
 	Transaction [16]byte // the sum of the network's transaction; zero for none
 	Change      RewardChange
+	// Began is when the ad that the event confirms began, where carom's SDK showed it; else zero.
+	Began time.Time
 	// RewardTargets says to which endpoints a reward of the rule and the source goes, by their numbers. It is asked for rewards
 	// that Change brings up; nil means to none.
 	RewardTargets func(app, rule, source string) []int

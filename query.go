@@ -12,6 +12,44 @@ type EventFilter struct {
 	Since  time.Time // only events that were received from then on; zero: all
 	Before EventID   // the cursor: only events older than this one
 	Limit  int       // 0 means 50; at most 1,000
+
+	// What no index helps to find: to be asked for with a search that is bounded.
+	SubZone    string
+	RequestVar string
+	EventType  EventType
+	Network    string
+	Outcome    string    // OutcomeAccepted, OutcomeHeld or OutcomeUnmatched
+	To         time.Time // only events that were received before; zero: all
+}
+
+// AttemptFilter selects attempts. An empty field lets all through.
+type AttemptFilter struct {
+	App      string // of the endpoint
+	Endpoint int    // its number; 0: any
+	State    DeliveryState
+	Before   AttemptCursor
+	Limit    int // 0 means 50; at most 1,000
+}
+
+// AttemptCursor is where a list of attempts goes on: behind the attempt of that number of that delivery, which need not be there. The
+// zero value is the start, and the end.
+type AttemptCursor struct {
+	Delivery DeliveryID
+	Number   int
+}
+
+// SentAttempt is an attempt with the endpoint that it was made to.
+type SentAttempt struct {
+	Attempt
+	Endpoint string // "app/endpoint"; "#7" when the endpoint is deleted
+}
+
+// ViewFilter selects opened views. An empty field lets all through.
+type ViewFilter struct {
+	App, User, YMID string
+	From, To        time.Time // when they were opened
+	Before          ViewID    // the cursor: only views opened before this one
+	Limit           int       // 0 means 50; at most 1,000
 }
 
 // FeedCursor says what somebody who follows events has seen: of each node, by its number, all up to a place. A node that it does not
@@ -149,4 +187,18 @@ const (
 type Trouble struct {
 	Since  time.Time
 	Reason string
+}
+
+// Watched is one thing that has just happened, as live feeds show it: exactly one of Event, Refused, Unverified and Sent is set. Nothing
+// that it points to changes any more.
+type Watched struct {
+	Event   *Event  // that was accepted, or of which there was a copy: then without an id
+	Outcome string  // of an event: OutcomeAccepted, OutcomeHeld, OutcomeUnmatched or OutcomeDuplicate
+	First   EventID // of a copy: the event that it is a copy of
+
+	Refused    *Refused
+	Unverified *Unverified
+
+	Sent *SentAttempt
+	For  *Event // what was sent is about
 }

@@ -20,7 +20,7 @@ step_gofmt() {
 	fi
 }
 
-step_vet() { go vet ./... && go -C tools vet ./... && go -C tools/release vet ./... && go -C tools/kubernetes vet ./...; }
+step_vet() { go vet ./... && go -C tools vet ./... && go -C tools/release vet ./... && go -C tools/kubernetes vet ./... && go -C tools/openapi vet ./...; }
 
 # The linters are built into one program of the module tools/, which go vet runs: it keeps results per package.
 step_lint() {
@@ -38,7 +38,7 @@ step_misspell() {
 step_tidy() {
 	local dir diff errors status=0
 	errors=$(mktemp)
-	for dir in . tools tools/release tools/kubernetes; do
+	for dir in . tools tools/release tools/kubernetes tools/openapi; do
 		if ! diff=$(go -C "$dir" mod tidy -e -diff 2>"$errors") && [ -z "$diff" ]; then
 			cat "$errors"
 			status=1
@@ -85,6 +85,17 @@ release_again() {
 # Every field of the manifests is one that Kubernetes knows, and what they say of one another is so. Its types need no network.
 step_kubernetes() { go -C tools/kubernetes test ./...; }
 
+# The HTTP interface is described by the house's rules, and breaks nobody who was written for the last release.
+step_openapi() {
+	if (need_openapi); then
+		REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true tools/openapi/node_modules/.bin/redocly lint --config tools/openapi/redocly.yaml --format=stylish docs/openapi.json || return 1
+	elif [ "${CAROM_TEST_ALL:-}" = 1 ]; then # a machine without Node.js leaves it out
+		return 1
+	fi
+	go -C tools/openapi test ./... && go -C tools/openapi build -o ../../bin/tools/openapi . &&
+		bin/tools/openapi docs/openapi.released.json docs/openapi.json tools/openapi/accepted.txt
+}
+
 # The package is installed on a bare Debian, and what a person types there is compared with docs/install.md.
 step_install() { scripts/install-test.sh; }
 
@@ -104,13 +115,27 @@ step_site() {
 	fi
 }
 
+# The pages in the binary are those that the sources make. Types are checked on the way, and those of /v1 are the document's.
+step_web() {
+	local built
+	(need_dashboard) || { [ "${CAROM_TEST_ALL:-}" != 1 ]; return; } # a machine without Node.js leaves it out
+	built=$(mktemp -d)
+	if ! (cd web/dashboard && npm run --silent generate -- --output "$built/schema.d.ts" >/dev/null && diff -q "$built/schema.d.ts" src/api/schema.d.ts &&
+		node_modules/.bin/tsc --noEmit && node_modules/.bin/vite build --logLevel warn --outDir "$built/dist" --emptyOutDir && diff -r "$built/dist" dist); then
+		rm -rf "$built"
+		echo "web/dashboard is out of step: run make web, and commit what it makes"
+		return 1
+	fi
+	rm -rf "$built"
+}
+
 # Whether it compiles is all that is asked, so the compiler need not optimize: a quarter less work.
 step_windows() { CGO_ENABLED=0 GOOS=windows GOARCH=amd64 go build -gcflags='all=-N -l' ./...; }
 step_macos() { CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go build -gcflags='all=-N -l' ./...; }
 
 steps=("$@")
 if [ ${#steps[@]} = 0 ]; then
-	steps=(gofmt vet lint misspell tidy licences site scripts kubernetes windows macos install release)
+	steps=(gofmt vet lint misspell tidy licences site web scripts kubernetes openapi windows macos install release)
 fi
 
 log=$(mktemp)

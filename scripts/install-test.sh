@@ -176,6 +176,8 @@ judge_units() {
 	inside systemd-analyze security --no-pager --threshold=20 carom.service | tail -1
 	[ "$(inside stat -c '%U %a' /var/lib/carom)" = 'carom 700' ] || die "/var/lib/carom is open to others"
 	[ "$(inside stat -c '%U:%G %a' /etc/carom)" = 'root:carom 750' ] || die "/etc/carom is open to others"
+	[ "$(inside stat -c '%U:%G %a' /etc/carom/secrets.key)" = 'root:carom 640' ] || die "/etc/carom/secrets.key is open to others"
+	[ ! -e "$root/var/lib/carom/secrets.key" ] || die "the data folder has a key of its own beside that of the settings"
 }
 
 # idle measures the server when it has nothing to do, and the folder when there is next to nothing in it.
@@ -195,6 +197,7 @@ remove() {
 	}
 	[ -d "$root/var/lib/carom" ] || die "purging removed the data"
 	[ ! -e "$root/etc/carom/settings.yaml" ] || die "purging left the settings"
+	[ -e "$root/etc/carom/secrets.key" ] || die "purging removed the key of the data"
 	if inside systemctl list-unit-files --no-legend 'carom*' | grep .; then die "purging left units"; fi
 }
 

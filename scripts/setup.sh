@@ -188,6 +188,32 @@ check_site() {
 # need_site: what makes a site of the documentation, as its package-lock.json says.
 need_site() { need_node && need_modules check_site "$site" "vitepress" "the documentation is not built as a site"; }
 
+openapi=$(cd "$(dirname "${BASH_SOURCE[0]}")/../tools/openapi" && pwd)
+
+# check_openapi asks for the version of package.json.
+check_openapi() {
+	have node && (cd "$openapi" && node -e '
+		for (const [name, version] of Object.entries(require("./package.json").devDependencies)) {
+			if (JSON.parse(require("fs").readFileSync(`node_modules/${name}/package.json`)).version !== version) process.exit(1)
+		}') >/dev/null 2>&1
+}
+
+# need_openapi: what checks the description of the HTTP interface, as its package-lock.json says.
+need_openapi() { need_node && need_modules check_openapi "$openapi" "@redocly/cli" "docs/openapi.json is not checked by a linter"; }
+dashboard=$(cd "$(dirname "${BASH_SOURCE[0]}")/../web/dashboard" && pwd)
+
+# check_dashboard asks for the versions of package.json, and for the native compilers to start here.
+check_dashboard() {
+	have node && (cd "$dashboard" && node -e '
+		const { dependencies, devDependencies } = require("./package.json")
+		for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+			if (JSON.parse(require("fs").readFileSync(`node_modules/${name}/package.json`)).version !== version) process.exit(1)
+		}' && node_modules/.bin/vite --version && node_modules/.bin/tsc --version) >/dev/null 2>&1
+}
+
+# need_dashboard: what the dashboard is built and tested with, as its package-lock.json says.
+need_dashboard() { need_node && need_modules check_dashboard "$dashboard" "vite and the libraries of the dashboard" "the dashboard is neither built nor tested"; }
+
 check_proxies() { { have nginx || [ -x /usr/sbin/nginx ]; } && have caddy && have openssl; }
 
 # need_proxies: what is printed for web servers is run in them. RUNLEVEL keeps the packages from starting them.
@@ -231,6 +257,7 @@ need_all() {
 	need_sdk || true
 	need_strace || true
 	need_site || true
+	need_dashboard || true
 	need_proxies || true
 	need_pebble || true
 	need_litestream || true

@@ -40,6 +40,7 @@ sdk_tested=0
 if check_sdk; then npm --prefix sdk test || sdk_tested=1; fi
 if check_sdk && check_express; then node --test --test-reporter=spec examples/demo/*.test.mjs || sdk_tested=1; fi
 if check_sdk; then node --test --test-reporter=spec web/test/*.test.mjs || sdk_tested=1; fi
+if check_sdk && check_dashboard; then npm --prefix web/dashboard test || sdk_tested=1; fi
 
 fuzzed=0
 scripts/fuzz.sh 3s || fuzzed=1

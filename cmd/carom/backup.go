@@ -23,7 +23,8 @@ func (c *cli) backupCommand() *cobra.Command {
 acknowledged before is in it. The file is checked while it is written, and gets its name only when it is whole. With - it goes
 to the standard output, to be encrypted or sent elsewhere; the exit code says whether it is whole.
 
-Secrets and users' ids are in a backup as they are in the folder. Settings, the objects file and certificates are not.
+Users' ids are in a backup as they are in the folder. Secrets are sealed in both; the key is in the backup, unless the server has
+it from the setting secrets_key: then keep it elsewhere. Settings, the objects file and certificates are not in a backup.
 With the server stopped, the data folder itself is the backup.`,
 		Example: `  carom backup /backup/carom-$(date +%F).backup
   carom backup - | ssh store.example.com 'cat > carom.backup'`,
@@ -36,9 +37,11 @@ With the server stopped, the data folder itself is the backup.`,
 // made is what backup reports.
 type made struct {
 	File  string    `json:"file"`
-	At    time.Time `json:"at"`    // everything acknowledged before is in it
-	Bytes int64     `json:"bytes"` // of the file
-	Data  int64     `json:"data"`  // bytes of the data in it
+	At    time.Time `json:"at"`                // everything acknowledged before is in it
+	Bytes int64     `json:"bytes"`             // of the file
+	Data  int64     `json:"data"`              // bytes of the data in it
+	Key   string    `json:"secrets_key"`       // id of the key that its secrets are sealed by
+	Holds bool      `json:"holds_secrets_key"` // the key is in it
 }
 
 func (c *cli) backup(ctx context.Context, file string) error {
@@ -63,9 +66,12 @@ func (c *cli) backup(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	r.At, r.Data = m.At, m.Written
+	r.At, r.Data, r.Key, r.Holds = m.At, m.Written, m.Key, m.HasKey()
 	return c.print(r, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "%s: %s of data in %s, checked. What was acknowledged before %s is in it.\n", r.File, size(r.Data), size(r.Bytes), clock(r.At))
+		if r.Key != "" && !r.Holds {
+			_, _ = fmt.Fprintf(w, "Its secrets are sealed by the key %s of the server's settings, which is not in it: keep that key elsewhere.\n", r.Key)
+		}
 	})
 }
 

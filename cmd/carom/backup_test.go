@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"carom"
 	"carom/internal/caromtest"
+	"carom/internal/config"
+	"carom/internal/seal"
 )
 
 func TestBackupAndRestore(t *testing.T) {
@@ -61,6 +64,48 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	if key := server.Key(t, string(carom.ScopeAdmin), "game"); caromtest.Do(t, "POST", server.URL+"/v1/backup", "", "Authorization", "Bearer "+key).Status != http.StatusForbidden {
 		t.Error("a key of one app got a backup of all")
+	}
+}
+
+// A key of the settings is in no backup, and restore says which one the folder needs.
+func TestBackupWithoutItsKey(t *testing.T) {
+	caromtest.NeedsFolder(t)
+	dir := t.TempDir()
+	file, keyFile := filepath.Join(dir, "carom.backup"), filepath.Join(dir, "secrets.key")
+	made := carom1(t, "", "keys", "secret", keyFile)
+	text, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seal.Parse(string(text))
+	if err != nil || keys == nil || made.code != exitOK || strings.Contains(made.out, keys.Text()[:8]) || !strings.Contains(made.out, keys.ID()) {
+		t.Fatalf("keys secret: code %d, %q, %v", made.code, made.out, err)
+	}
+	if info, err := os.Stat(keyFile); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("the file of the key: %v, %v", info.Mode(), err)
+	}
+	if again := carom1(t, "", "keys", "secret", keyFile); again.code != exitUsage || !strings.Contains(again.errOut, "cannot be made") {
+		t.Errorf("keys secret onto a file that is there: code %d, %s", again.code, again.errOut)
+	}
+	if printed := carom1(t, "", "keys", "secret"); len(printed.out) != 65 || printed.code != exitOK {
+		t.Errorf("keys secret: code %d, %q", printed.code, printed.out)
+	}
+	server := caromtest.Start(t, caromtest.Options{Objects: caromtest.Monetag(""), Config: func(c *config.Config) { c.SecretsKeys = keys }})
+	if r := carom1(t, "", "backup", file, "--data", server.Data); r.code != exitOK || !strings.Contains(r.out, keys.ID()+" of the server's settings, which is not in it") {
+		t.Errorf("backup: code %d\n%s%s", r.code, r.out, r.errOut)
+	}
+	for _, args := range [][]string{{"restore", file, "--check"}, {"restore", file, "--data", filepath.Join(dir, "a")}} {
+		if r := carom1(t, "", args...); r.code != exitOK || !strings.Contains(r.out, "the key "+keys.ID()) || !strings.Contains(r.out, "secrets_key_file") {
+			t.Errorf("%v without the key: code %d\n%s%s", args, r.code, r.out, r.errOut)
+		}
+	}
+	r := carom1(t, "", "restore", file, "--data", filepath.Join(dir, "b"), "--secrets-key-file", keyFile, "-o", "json")
+	var got restored
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || r.code != exitOK || got.NeedsKey || got.Key != keys.ID() {
+		t.Errorf("restore with the key: code %d, %+v, %v\n%s%s", r.code, got, err, r.out, r.errOut)
+	}
+	if r := carom1(t, "", "restore", file, "--data", filepath.Join(dir, "c"), "--secrets-key-file", file); r.code != exitUsage || !strings.Contains(r.errOut, "secrets_key") {
+		t.Errorf("restore with a file that is no key: code %d\n%s%s", r.code, r.out, r.errOut)
 	}
 }
 

@@ -183,6 +183,9 @@ docs/check-endpoints.md explains every finding.`,
 			r.Faults = faultsOf(err, r.Faults)
 		} else {
 			r.Settings = settingsOf(cfg)
+			if cfg.InClear() {
+				r.Warnings = append(r.Warnings, carom.FieldError{Field: "secrets_key", Message: "secrets lie in the database as they are: make a key with `carom keys secret`, and name it by secrets_key_file on every node"})
+			}
 		}
 		profiles, profilesErr := network.ProfilesIn(cfg.Profiles)
 		r.Faults = faultsOf(profilesErr, r.Faults)

@@ -16,7 +16,7 @@ import (
 	"carom"
 	"carom/internal/api"
 	"carom/internal/caromtest"
-	"carom/internal/objects"
+	"carom/internal/seal"
 	"carom/internal/survey"
 )
 
@@ -28,12 +28,19 @@ func TestCheckListsEveryFault(t *testing.T) {
 		}
 		return file
 	}
-	good := quickstart{network: profile(t, "monetag"), app: "shop", ymid: "view", backend: "http://127.0.0.1:3000/p"}
-	if r := carom1(t, "", "check", "-f", write(yamlOf(t, &good))); r.code != 0 || !strings.Contains(r.out, "sources 1, endpoints 1") {
+	good := "apps:\n  shop:\n    sources:\n      monetag: { profile: monetag }\n    endpoints:\n      backend: { url: \"https://shop.example/p?u={ymid}\" }\n"
+	if r := carom1(t, "", "check", "-f", write(good)); r.code != 0 || !strings.Contains(r.out, "sources 1, endpoints 1") {
 		t.Errorf("code %d: %s%s", r.code, r.out, r.errOut)
 	}
 	if r := carom1(t, "", "check", "--listen", ":9999"); r.code != 0 || !strings.Contains(r.out, ":9999") || !strings.Contains(r.out, "flag") {
 		t.Errorf("code %d: %s%s", r.code, r.out, r.errOut)
+	}
+	database := "postgres://carom@db.example.com/carom"
+	if r := carom1(t, "", "check", "--database", database); r.code != 0 || !strings.Contains(r.out, "warning: secrets_key") {
+		t.Errorf("a database without a key: code %d: %s%s", r.code, r.out, r.errOut)
+	}
+	if r := carom1(t, "", "check", "--database", database, "--secrets-key-file", write(seal.NewKey())); r.code != 0 || strings.Contains(r.out, "warning") {
+		t.Errorf("a database with a key: code %d: %s%s", r.code, r.out, r.errOut)
 	}
 	if r := carom1(t, "", "check", "--log-format", "xml", "--listen", "x"); r.code == 0 {
 		t.Errorf("settings that cannot be used pass: %s%s", r.out, r.errOut)
@@ -42,20 +49,6 @@ func TestCheckListsEveryFault(t *testing.T) {
 	r := carom1(t, "", "check", "-f", write(bad))
 	if r.code != exitProblem || !strings.Contains(r.out, "carom.yaml:3:5: apps.shop.colour") || !strings.Contains(r.out, "event_type") {
 		t.Errorf("code %d: %s%s", r.code, r.out, r.errOut)
-	}
-}
-
-func TestQuickstartWritesAValidFile(t *testing.T) {
-	for _, q := range []quickstart{
-		{backend: "https://shop.example.com/postback"},
-		{template: "https://shop.example.com/p?uid={ymid}&key=abc&event={event_type}", backend: "https://shop.example.com/p?uid={ymid}&key=abc&event={event_type}"},
-		{template: "https://shop.example.com/p?ymid={telegram_id}&e={event_type}", backend: "http://localhost/p?a=b"},
-		{template: "https://shop.example.com/p?uid=%7Bymid%7D", backend: "http://10.0.0.7:3000/p"},
-	} {
-		q.app, q.ymid, q.network = "shop", "user", profile(t, "monetag")
-		if _, err := objects.Parse("carom.yaml", []byte(yamlOf(t, &q)), objects.Env{}); err != nil {
-			t.Errorf("%v\n%s", err, yamlOf(t, &q))
-		}
 	}
 }
 

@@ -232,6 +232,21 @@ func (c *client) apply(ctx context.Context, yaml []byte, dryRun, prune bool) (ap
 	return callRaw[api.Applied](ctx, c, "POST", "/v1/apply?"+q.Encode(), "application/yaml", yaml)
 }
 
+// source reads a source as it is set.
+func (c *client) source(ctx context.Context, app, name string) (api.SourceObject, error) {
+	return call[api.SourceObject](ctx, c, "GET", "/v1/sources/"+url.PathEscape(app)+"/"+url.PathEscape(name), nil)
+}
+
+// putSource changes a source to what s says.
+func (c *client) putSource(ctx context.Context, s api.SourceObject) (api.Saved[api.SourceObject], error) {
+	return call[api.Saved[api.SourceObject]](ctx, c, "PUT", "/v1/sources/"+url.PathEscape(s.App)+"/"+url.PathEscape(s.Name), s)
+}
+
+// quickstart connects an app to a network, or with dryRun says what that would make.
+func (c *client) quickstart(ctx context.Context, q api.Quickstart, dryRun bool) (api.Connected, error) {
+	return call[api.Connected](ctx, c, "POST", "/v1/quickstart?dry_run="+strconv.FormatBool(dryRun), q)
+}
+
 // setPaused pauses or resumes the endpoint named app/name.
 func (c *client) setPaused(ctx context.Context, endpoint string, paused bool) error {
 	path, err := objectPath("endpoint", endpoint)

@@ -171,7 +171,8 @@ Exit codes: 0 all is well, 1 a problem was found or the server said no, 2 wrong 
 		c.pauseCommand(), c.resumeCommand(), c.freezeCommand(), c.thawCommand(), c.reprocessCommand(), c.voidCommand(), c.grantCommand(),
 		c.rotateCommand(), c.keysCommand(), c.networksCommand(), c.verifyCommand(), c.receiveCommand(), c.versionCommand(),
 		c.shadowCommand(), c.reconcileCommand(), c.probeCommand(), c.backupCommand(), c.restoreCommand(), c.userCommand(),
-		c.alertsCommand(), c.importCommand(), c.linkCommand(), c.moveCommand(), c.nodesCommand(),
+		c.alertsCommand(), c.importCommand(), c.linkCommand(), c.moveCommand(), c.nodesCommand(), c.membersCommand(),
+		c.setupLinkCommand(),
 	)
 	return root
 }

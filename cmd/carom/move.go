@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"carom/internal/move"
+	"carom/internal/store"
 
 	"github.com/spf13/cobra"
 )
@@ -19,6 +21,7 @@ const defaultSample = 2000
 func (c *cli) moveCommand() *cobra.Command {
 	var from, to string
 	var live, verify bool
+	var keyFile string
 	sample := defaultSample
 	cmd := &cobra.Command{
 		Use:   "move",
@@ -31,6 +34,8 @@ open time bucket and what has changed since. A run that is interrupted goes on w
 
 When both sides are the same, the folder is marked as moved, so that nobody starts with it by mistake. Until then nothing of it is changed,
 and no node starts on the database. With --verify nothing is moved: everything is read again on both sides and compared.
+
+Secrets are moved as they are sealed. The nodes need the key, which is in the folder's file secrets.key, or where secrets_key names it.
 
 Without --to, the database is the one that CAROM_DATABASE names: so its password is in no list of processes.`,
 		Example: `  carom move --live --from sqlite:///var/lib/carom --to postgres://carom@db.example.com/carom
@@ -54,7 +59,11 @@ Without --to, the database is the one that CAROM_DATABASE names: so its password
 			if live && verify {
 				return usagef("--verify compares what was moved as a whole: not with --live")
 			}
-			return c.move(ctx, move.Options{Folder: folder, URL: to, Live: live, Verify: verify, Sample: sample, Clock: c.now})
+			keys, err := c.secretsKeys(keyFile)
+			if err != nil {
+				return err
+			}
+			return c.move(ctx, move.Options{Folder: folder, URL: to, Keys: keys, Live: live, Verify: verify, Sample: sample, Clock: c.now})
 		}),
 	}
 	cmd.Flags().StringVar(&from, "from", "", "the data folder: sqlite://FOLDER (default --data)")
@@ -62,6 +71,7 @@ Without --to, the database is the one that CAROM_DATABASE names: so its password
 	cmd.Flags().BoolVar(&live, "live", false, "the server still runs: move what does not change any more")
 	cmd.Flags().BoolVar(&verify, "verify", false, "move nothing, compare everything again")
 	cmd.Flags().IntVar(&sample, "sample", defaultSample, "how many events, picked at random, are compared as each side tells them")
+	addKeyFlag(cmd, &keyFile)
 	return cmd
 }
 
@@ -102,9 +112,18 @@ func writeMoved(w io.Writer, r *move.Report, o move.Options) {
 	case o.Live:
 		fmt.Fprintf(&b, "\nNothing differs so far. Next: stop the server, and run carom move without --live.\n")
 	case r.Ended:
-		fmt.Fprintf(&b, "\nNothing differs. Next: carom serve --database with that URL. The folder is marked by %s; keep it until the nodes have worked for a while.\n", move.MarkOf(o.Folder))
+		fmt.Fprintf(&b, "\nNothing differs. Next: carom serve --database with that URL, and on every node --secrets-key-file with the key %s, which is that of %s. The folder is marked by %s; keep it until the nodes have worked for a while.\n",
+			r.Key, keyOrigin(o), move.MarkOf(o.Folder))
 	default:
 		fmt.Fprintf(&b, "\nNothing differs.\n")
 	}
 	_, _ = w.Write(b.Bytes())
+}
+
+// keyOrigin says where the key of a folder is found.
+func keyOrigin(o move.Options) string {
+	if o.Keys != nil {
+		return "secrets_key here"
+	}
+	return filepath.Join(o.Folder, store.KeyFile)
 }

@@ -37,9 +37,6 @@ type quickstart struct {
 	noKey   bool   // it has one, and the operator does not know it yet
 }
 
-// quickEndpoint is the name of the endpoint that a quickstart makes in the app. Its source has the name of the network.
-const quickEndpoint = "backend"
-
 func (c *cli) quickstartCommand() *cobra.Command {
 	var q quickstart
 	var profiles string
@@ -103,16 +100,16 @@ func (c *cli) quickstart(ctx context.Context, q *quickstart) error {
 	if err := c.readKey(q); err != nil {
 		return err
 	}
-	have, err := cl.objects(ctx)
-	if err != nil {
-		return err
-	}
-	if i := slices.IndexFunc(have.Sources, func(s api.Source) bool { return s.App == q.app && s.Name == q.source() }); i >= 0 {
-		if q.key != "" && have.File == "" {
-			return c.enterKey(ctx, cl, q, have.Sources[i])
-		}
+	have, err := cl.source(ctx, q.app, q.source())
+	var problem *api.Problem
+	switch {
+	case err == nil && q.key != "":
+		return c.enterKey(ctx, cl, q, have)
+	case err == nil:
 		return &exitError{exitProblem, fmt.Errorf("the app %[1]s has a source %[2]s already: give another --app, or make a new URL for it with `carom rotate %[1]s/%[2]s`",
 			q.app, q.source())}
+	case !errors.As(err, &problem) || problem.Status != http.StatusNotFound:
+		return err
 	}
 	if err := c.askQuickstart(q); err != nil {
 		return err
@@ -120,36 +117,33 @@ func (c *cli) quickstart(ctx context.Context, q *quickstart) error {
 	if err := q.check(); err != nil {
 		return err
 	}
-	yaml, err := q.yaml()
+	plan, err := cl.quickstart(ctx, q.answers(), true)
 	if err != nil {
 		return err
 	}
-	shown := q.hide(yaml)
-	if have.File != "" {
-		_, _ = fmt.Fprint(c.out, shown)
-		return &exitError{exitProblem, fmt.Errorf("the objects come from %s and are read-only here: add the lines above to it", have.File)}
+	if plan.File != "" {
+		_, _ = fmt.Fprint(c.out, plan.Lines)
+		return &exitError{exitProblem, fmt.Errorf("the objects come from %s and are read-only here: add the lines above to it", plan.File)}
 	}
-	_, _ = fmt.Fprintf(c.errOut, "\nThis is put in force:\n\n%s\n", indent(shown))
+	_, _ = fmt.Fprintf(c.errOut, "\nThis is put in force:\n\n%s\n", indent(plan.Lines))
 	if !q.yes {
 		if err := c.confirm("Go on?"); err != nil {
 			return err
 		}
 	}
-	done, err := cl.apply(ctx, []byte(yaml), false, false)
+	done, err := cl.quickstart(ctx, q.answers(), false)
 	if err != nil {
 		return err
 	}
-	id := q.app + "/" + q.source()
-	i := slices.IndexFunc(done.Made, func(m api.MadeSecret) bool { return m.Source == id })
-	if i < 0 {
-		return fmt.Errorf("the server made no URL for the source: make one with `carom rotate %s`", id)
+	c.showURL(q, done.URL)
+	return c.tryOut(ctx, cl, q, done.URL)
+}
+
+// answers are what the server makes the objects of.
+func (q *quickstart) answers() api.Quickstart {
+	return api.Quickstart{
+		Network: q.network.Name, App: q.app, BaseURL: q.baseURL, Template: q.template, Backend: q.backend, YMID: q.ymid, Key: q.key, NoKey: q.noKey,
 	}
-	paste, err := q.paste(done.Made[i].URL)
-	if err != nil {
-		return err
-	}
-	c.showURL(q, paste)
-	return c.tryOut(ctx, cl, q, paste)
 }
 
 // readKey reads the network's key from its file.
@@ -171,19 +165,16 @@ func (c *cli) readKey(q *quickstart) error {
 }
 
 // enterKey gives a source that is there the key that its network has handed out since.
-func (c *cli) enterKey(ctx context.Context, cl *client, q *quickstart, have api.Source) error {
-	q.ymid = have.YMID
-	var b strings.Builder
-	fmt.Fprintf(&b, "apps:\n  %s:\n    sources:\n", q.app)
-	q.writeSource(&b, have.Template)
-	if _, err := cl.apply(ctx, []byte(b.String()), false, false); err != nil {
+func (c *cli) enterKey(ctx context.Context, cl *client, q *quickstart, have api.SourceObject) error {
+	have.NetworkSecret = &q.key
+	if _, err := cl.putSource(ctx, have); err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(c.errOut, "The key is entered: from now on %s/%s verifies what %s signs with it.\n", q.app, q.source(), q.network.Title)
 	if len(have.Secrets) > 0 {
 		return nil // the secret in its URL is not known here, so no test gets through
 	}
-	q.template = have.Template
+	q.ymid, q.template = have.YMID, have.Template
 	return c.tryOut(ctx, cl, q, strings.TrimSuffix(q.baseURL, "/")+"/in/"+q.app+"/"+q.source())
 }
 
@@ -350,8 +341,8 @@ func (q *quickstart) test(paste, id string, now time.Time) (testPostback, select
 	}
 	var names route.Names
 	if query != "" && q.network.Template != "" {
-		if names, err = q.names(query); err != nil {
-			return testPostback{}, selector{}, err
+		if names, err = route.ReadBackwards("?"+query, route.Notation{Macros: q.network.Macros(), Complete: q.network.Complete}); err != nil {
+			return testPostback{}, selector{}, usagef("--template: %w", err)
 		}
 	}
 	public := u.Scheme + "://" + u.Host
@@ -362,7 +353,7 @@ func (q *quickstart) test(paste, id string, now time.Time) (testPostback, select
 	if err != nil {
 		return testPostback{}, selector{}, err
 	}
-	r, err := b.Sample(id, u.EscapedPath(), now)
+	r, err := b.Sample(id, u.EscapedPath(), "", now)
 	if err != nil {
 		return testPostback{}, selector{}, err
 	}
@@ -406,6 +397,15 @@ func (c *cli) waitForStory(ctx context.Context, cl *client, by selector) (st api
 		case <-tick.C:
 		}
 	}
+}
+
+func withoutQuery(u string) string {
+	base, _, _ := strings.Cut(u, "?")
+	return base
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ") + "\n"
 }
 
 func hostOf(u string) string {

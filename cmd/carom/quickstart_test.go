@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"carom/internal/api"
 	"carom/internal/caromtest"
 	"carom/internal/config"
 	"carom/internal/network"
@@ -13,87 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestQuickstartMakesObjects(t *testing.T) {
-	tests := []struct {
-		name     string
-		q        quickstart
-		source   string // template; empty when the profile's names are used
-		endpoint string
-		local    bool
-	}{
-		{"no template: all macros by their own names",
-			quickstart{backend: "https://shop.example/postback"}, "", "https://shop.example/postback?" + defaultTemplate, false},
-		{"a template that leads to the backend is kept as it is",
-			quickstart{template: "https://shop.example/p?uid={ymid}&key=abc&event={event_type}", backend: "https://shop.example/p?uid={ymid}&key=abc&event={event_type}"},
-			"uid={ymid}&event={event_type}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&request_var={request_var}&telegram_id={telegram_id}" +
-				"&reward_event_type={reward_event_type}&estimated_price={estimated_price}",
-			"https://shop.example/p?uid={ymid}&key=abc&event={event_type}", false},
-		{"a backend elsewhere gets the template's parameters",
-			quickstart{template: "https://old.example/p?uid=%7Bymid%7D", backend: "http://127.0.0.1:3000/p"},
-			"uid={ymid}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&request_var={request_var}&telegram_id={telegram_id}" +
-				"&event_type={event_type}&reward_event_type={reward_event_type}&estimated_price={estimated_price}",
-			"http://127.0.0.1:3000/p?uid={ymid}", true},
-		{"a name that is taken for something else",
-			quickstart{template: "https://old.example/p?ymid={telegram_id}&e={event_type}", backend: "http://localhost/p?a=b"},
-			"ymid={telegram_id}&e={event_type}&carom_ymid={ymid}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&request_var={request_var}" +
-				"&reward_event_type={reward_event_type}&estimated_price={estimated_price}",
-			"http://localhost/p?a=b&ymid={telegram_id}&e={event_type}", true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			tt.q.app, tt.q.ymid, tt.q.network = "shop", "view", profile(t, "monetag")
-			if got, err := tt.q.endpointURL(); err != nil || got != tt.endpoint {
-				t.Errorf("endpoint %s, %v\nwant     %s", got, err, tt.endpoint)
-			}
-			yaml := yamlOf(t, &tt.q)
-			if tt.source != "" && !strings.Contains(yaml, `template: "?`+tt.source+`"`) {
-				t.Errorf("the template is not %s in:\n%s", tt.source, yaml)
-			}
-			if tt.source == "" && strings.Contains(yaml, "template:") {
-				t.Errorf("a template where none was given:\n%s", yaml)
-			}
-			if strings.Contains(yaml, "allow_private: true") != tt.local {
-				t.Errorf("allow_private, want %t:\n%s", tt.local, yaml)
-			}
-		})
-	}
-}
-
-// profile is one of the networks that carom knows.
-func profile(t *testing.T, name string) *network.Profile {
-	t.Helper()
-	profiles, err := network.Profiles()
-	if err != nil || profiles[name] == nil {
-		t.Fatalf("profile %s: %v", name, err)
-	}
-	return profiles[name]
-}
-
-func yamlOf(t *testing.T, q *quickstart) string {
-	t.Helper()
-	yaml, err := q.yaml()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return yaml
-}
-
-func TestIsLocal(t *testing.T) {
-	for u, want := range map[string]bool{
-		"http://localhost:3000/x": true, "http://127.0.0.1/x?u={ymid}": true, "http://[::1]:80/": true, "http://10.1.2.3/": true,
-		"http://backend:3000/": true, "http://backend.internal/": true, "https://shop.example/": false, "https://203.0.113.7/": false,
-	} {
-		if got := isLocal(u); got != want {
-			t.Errorf("isLocal(%q) = %t, want %t", u, got, want)
-		}
-	}
-}
-
 func TestQuickstart(t *testing.T) {
 	story := encode(t, sampleStory())
 	answers := map[string]string{
-		"GET /v1/objects":                          `{"sources":[]}`,
-		"POST /v1/apply":                           `{"applied":true,"changes":[],"made":[{"source":"shop/monetag","url":"/in/shop/monetag/s3cret"}]}`,
+		"POST /v1/quickstart":                      `{"app":"shop","source":"shop/monetag","url":"http://127.0.0.1:1/in/shop/monetag/s3cret?ymid={ymid}&event_type={event_type}&reward_event_type={reward_event_type}","shown_once":true,"lines":"apps: {}\n"}`,
 		"GET /in/shop/monetag/s3cret":              "OK",
 		"GET /v1/events":                           `{"events":[{"id":"evt_0c5g21r0000010000000k"}]}`,
 		"GET /v1/events/evt_0c5g21r0000010000000k": story,
@@ -101,14 +26,21 @@ func TestQuickstart(t *testing.T) {
 	t.Run("three answers", func(t *testing.T) {
 		s := &fakeServer{t: t, answers: answers}
 		r := s.caromAnswering("https://shop.example/p?uid={ymid}&event={event_type}\n\nuser\ny\n", "quickstart", "monetag", "--app", "shop", "--base-url", "http://127.0.0.1:1")
-		if len(s.asked) != 5 {
+		if len(s.asked) != 6 {
 			t.Fatalf("asked %v\n%s", s.asked, r.errOut)
 		}
-		want := "apps:\n  shop:\n    sources:\n      monetag:\n        profile: monetag\n        ymid: user\n"
-		if !strings.HasPrefix(s.bodies[1], want) {
-			t.Errorf("applied (-want +got):\n%s", cmp.Diff(want, s.bodies[1]))
+		want := api.Quickstart{Network: "monetag", App: "shop", BaseURL: "http://127.0.0.1:1", Template: "https://shop.example/p?uid={ymid}&event={event_type}",
+			Backend: "https://shop.example/p?uid={ymid}&event={event_type}", YMID: "user"}
+		for i, dryRun := range []string{"true", "false"} {
+			var got api.Quickstart
+			if err := json.Unmarshal([]byte(s.bodies[i+1]), &got); err != nil || !strings.HasSuffix(s.asked[i+1], "dry_run="+dryRun) {
+				t.Errorf("request %d is %s: %v", i+1, s.asked[i+1], err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("asked for (-want +got):\n%s", diff)
+			}
 		}
-		if !strings.Contains(r.errOut, "http://127.0.0.1:1/in/shop/monetag/s3cret?uid={ymid}&event={event_type}&zone_id={zone_id}") {
+		if !strings.Contains(r.errOut, "http://127.0.0.1:1/in/shop/monetag/s3cret?ymid={ymid}&event_type={event_type}") {
 			t.Errorf("the URL to enter is missing in:\n%s", r.errOut)
 		}
 	})
@@ -129,7 +61,7 @@ func TestQuickstart(t *testing.T) {
 		}
 	})
 	t.Run("it exists already", func(t *testing.T) {
-		s := &fakeServer{t: t, answers: map[string]string{"GET /v1/objects": `{"sources":[{"app":"shop","name":"monetag"}]}`}}
+		s := &fakeServer{t: t, answers: map[string]string{"GET /v1/sources/shop/monetag": `{"app":"shop","name":"monetag","profile":"monetag"}`}}
 		if r := s.carom("quickstart", "monetag", "--yes", "--app", "shop", "--backend", "http://127.0.0.1/"); r.code != 1 || !strings.Contains(r.errOut, "carom rotate shop/monetag") {
 			t.Errorf("code %d: %s", r.code, r.errOut)
 		}

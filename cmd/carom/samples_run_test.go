@@ -130,6 +130,8 @@ func TestSamplesOfCommands(t *testing.T) {
 					word = s.Data
 				case "carom.yaml":
 					word = file
+				case "secrets.key", "/etc/carom/secrets.key": // made anew each time
+					word = filepath.Join(t.TempDir(), "secrets.key")
 				}
 				args = append(args, s.names.Replace(word))
 			}
@@ -237,6 +239,8 @@ func TestSamplesOfHTTP(t *testing.T) {
 		switch {
 		case sample.page == "docs/start-publisher.md" || sample.page == "docs/self-service.md":
 			continue // TestSamplesOfStartPublisher and TestSamplesOfSelfService run these
+		case sample.page == "docs/reference.md":
+			continue // TestExamplesAreValid of internal/api compares these with what the routes take
 		case sample.page == "docs/start-network.md" && sample.kind == "yaml":
 			s.applyHere(t, sample)
 		case sample.page == "docs/start-network.md" && sample.kind == "text":

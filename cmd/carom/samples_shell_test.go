@@ -57,6 +57,7 @@ var programs = map[string]string{
 // TestSamplesOfCommands.
 var notRun = map[string]string{
 	"serve":      "runs until it is stopped; TestRunScript starts it",
+	"setup-link": "makes the first member, and other samples have made one; TestMembers runs it",
 	"receive":    "runs until it is stopped; TestRunScript starts it",
 	"tail":       "runs until it is stopped; TestTail follows it",
 	"quickstart": "asks; TestQuickstart answers",

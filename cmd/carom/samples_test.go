@@ -276,6 +276,7 @@ var reasons = []struct{ page, begins, why string }{
 	{"docs/alerts.md", "email     sent", "the times and the words of other servers; internal/alert tests the lines"},
 	{"docs/alerts.md", "Subject: ", "what an e-mail looks like; internal/alert tests the text with golden files"},
 	{"docs/install.md", "", "comes from a bare machine: the test of the packages compares it"},
+	{"docs/people.md", "Nobody can sign in", "the link is another each time; TestFirstLinkIsPrinted looks at it"},
 	{"docs/backup.md", "", "what backup and restore print, with times and sizes of a machine; cmd/carom/backup_test.go tests the words"},
 }
 

@@ -162,6 +162,10 @@ func rebase(target, base string) (string, error) {
 	return strings.TrimSuffix(base, "/") + rest, nil
 }
 
+// defaultTemplate is a query with all of the macros of Monetag, each by its own name.
+const defaultTemplate = "ymid={ymid}&zone_id={zone_id}&sub_zone_id={sub_zone_id}&request_var={request_var}&telegram_id={telegram_id}" +
+	"&event_type={event_type}&reward_event_type={reward_event_type}&estimated_price={estimated_price}"
+
 // newTestValues are values for Monetag's macros that mark a test.
 func newTestValues(ymid string) map[string]string {
 	return map[string]string{

@@ -2,7 +2,7 @@
 // document generated from the code and problem details for errors.
 //
 // It stands beside the flow of events: it reads the store and the lanes, and changes only what an operator changes
-// (objects, keys, resends, and rewards by hand through the door). It decides nothing about events. It promises that no
+// (objects, keys, members, resends, and rewards by hand through the door). It decides nothing about events. It promises that no
 // secret is shown but once, when it is made, and that a key which is limited to one app, or to one publisher, sees nothing of any other.
 // POST /v1/events is described here and served by the door, /v1/views by the door of views.
 package api
@@ -10,9 +10,11 @@ package api
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -50,9 +52,9 @@ type Store interface {
 	// there is one, is where to go on.
 	Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error)
 	Keys(ctx context.Context) ([]carom.APIKey, error)
-	CreateKey(ctx context.Context, key carom.APIKey) error
+	CreateKey(ctx context.Context, key carom.APIKey, audit ...carom.AuditEntry) error
 	// DeleteKey returns carom.ErrNotFound when there is no such key.
-	DeleteKey(ctx context.Context, id string) error
+	DeleteKey(ctx context.Context, id string, audit ...carom.AuditEntry) error
 	// Trouble says since when nothing can be stored, if so.
 	Trouble() carom.Trouble
 	// KeyBySum finds a key by the SHA-256 of its text, from memory.
@@ -71,6 +73,10 @@ type Store interface {
 	// Erase removes a user. After an error, it can be asked for again.
 	Erase(ctx context.Context, app, user string) (carom.Erased, error)
 	Books
+	Answers
+	People
+	Finder
+	Reports
 }
 
 // Door is what the API asks of the door: what a person does by hand becomes events there. An error of Void and Reprocess
@@ -93,8 +99,8 @@ type Lanes interface {
 type Objects interface {
 	// Objects returns what is in force. The caller does not change what it gets.
 	Objects() carom.Objects
-	// Apply stores want and puts it in force. The caller has validated it.
-	Apply(ctx context.Context, want carom.Objects) error
+	// Apply stores want, in one transaction with the entries, and puts it in force. The caller has validated it.
+	Apply(ctx context.Context, want carom.Objects, audit ...carom.AuditEntry) error
 	// File is the file that the objects come from; while it is not empty they are read-only here.
 	File() string
 	// Plan reads an objects file, validates it and compares it with what is in force. Its error holds every fault as a
@@ -123,7 +129,7 @@ type FieldChange struct {
 // MadeSecret is the URL of a source that is new, or whose path secret was just made. It is shown once.
 type MadeSecret struct {
 	Source string `json:"source" doc:"app/source"`
-	URL    string `json:"url" doc:"The URL to enter at the network. Shown once: its secret is not kept"`
+	URL    string `json:"url" doc:"The URL to enter at the network. Shown once: its secret is not kept" shown:"once"`
 }
 
 // Options is what New needs. Store, Door, Lanes and Objects are required.
@@ -150,22 +156,38 @@ type Options struct {
 	// Backup writes a backup of the data folder.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Machine says how the machine stands, Certificates what networks are shown, PublicURL where they reach this server as
-	// configured, and Alerts who was told of what: the status judges them. What is nil or empty is not judged.
+	// configured, InClear whether secrets are stored as they are, and Alerts who was told of what: the status judges them. What is nil or
+	// empty is not judged.
 	Machine      func() Machine
 	Certificates func() []Certificate
 	PublicURL    string
+	InClear      bool
 	Alerts       Alerts
 	// BaseURL is where people reach this server, as links and snippets show it; PublicURL when empty. Unlike that one it may be a guess.
 	BaseURL string
+	// DashboardURL is where members but publishers' reach the dashboard; BaseURL when empty.
+	DashboardURL string
+	// Client finds the address that a request comes from, also behind a proxy; nil: that of the connection.
+	Client func(*http.Request) netip.Addr
+	// Settings are those of the process, as people may see them.
+	Settings []Setting
+	// Limits are how often one caller may ask.
+	Limits Limits
 	// Seal is the data folder's own: it signs the links with which publishers set up what is theirs. Without it there are none.
 	Seal func() carom.ViewSeal
 	// Try fires a test at an endpoint. Without it none can be fired.
 	Try func(ctx context.Context, t Trial) TrialResult
+	// Test plays a test postback through the door; ok is false when there is no such source. Without it none can be played.
+	Test func(w http.ResponseWriter, r *http.Request) (_ DoorTest, ok bool)
 	// EgressAddresses are those that postbacks come from, as publishers may list them in a firewall; empty: nobody has said.
 	EgressAddresses []string
 	// History reads the newest attempts and events for the check of endpoints, and Visitor visits their hosts. What is nil is left out.
 	History History
 	Visitor Visitor
+	// Live begins to follow what is received and sent, and OtherEvents reads what other nodes have stored behind a cursor, nil for from
+	// now on. What is nil is left out.
+	Live        func() (Follower, error)
+	OtherEvents func(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
 	// Log gets errors that no caller can see, and a line for everything that is changed by hand; nothing is logged when nil.
 	Log *slog.Logger
 	// Done, when closed, ends requests that would go on for ever (the tail), so that the server can stop.
@@ -175,13 +197,24 @@ type Options struct {
 // service holds what the handlers share. change orders the requests that read the objects, alter them and apply them.
 type service struct {
 	Options
+	Objects auditedObjects // in the place of that of the options
 	change  sync.Mutex
 	started time.Time
 
 	weekMu sync.Mutex      // guards weeks
 	weeks  map[string]week // by the app that a caller is limited to; "": all
 
+	opened openedHours
+
 	trials trials // fired at endpoints, by publisher
+	limits *limiter
+
+	passwords    *passwords
+	otherSites   *http.CrossOriginProtection
+	addressTries *tries          // to sign in, by address
+	accountTries *tries          // likewise, by e-mail address
+	refusals     *tries          // that the audit log holds, by caller
+	tagKey       func() [32]byte // keys the ETags of objects, the same on every node
 }
 
 // Handler is the handler of everything under /v1.
@@ -190,8 +223,8 @@ type Handler struct {
 	s *service
 }
 
-// New makes the handler of everything under /v1. It starts nothing. Every request needs a key, except those that [Local]
-// marks and those for the OpenAPI document.
+// New makes the handler of everything under /v1. It starts nothing. Every request needs a key or a session, except those that [Local]
+// marks, those that begin a session and those for the OpenAPI document.
 func New(o Options) *Handler {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -203,8 +236,20 @@ func New(o Options) *Handler {
 	if o.SourceURL == nil {
 		o.SourceURL = func(s carom.Source, secret string) string { return "/in/" + s.App + "/" + s.Name + "/" + secret }
 	}
-	s := &service{Options: o, started: o.Now()}
-	return &Handler{routes(s), s}
+	o.DashboardURL = strings.TrimSuffix(cmp.Or(o.DashboardURL, o.BaseURL), "/")
+	s := &service{
+		Options: o, Objects: auditedObjects{o.Objects}, started: o.Now(), passwords: newPasswords(), otherSites: otherSites(o.DashboardURL),
+		limits: newLimiter(o.Limits, o.Now), addressTries: newTries(10, 30*time.Second, o.Now), accountTries: newTries(30, time.Minute, o.Now), refusals: newTries(20, time.Minute, o.Now),
+	}
+	s.tagKey = sync.OnceValue(func() (key [32]byte) {
+		if o.Seal != nil {
+			return o.Seal().Key("etag")
+		}
+		_, _ = rand.Read(key[:]) // it never fails: the process ends instead
+		return key
+	})
+	h, _ := routes(s)
+	return &Handler{h, s}
 }
 
 // now is the present moment in UTC.

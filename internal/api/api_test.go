@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +72,7 @@ func TestEveryRouteAnswers(t *testing.T) {
 		{"POST /v1/keys", `{"name":"ci","scope":"read"}`, 201, []string{`"key":"carom_`}},
 		{"DELETE /v1/keys/key_read", "", 204, nil},
 		{"GET /v1/nodes", "", 200, []string{`"name":"web-1"`, `"state":"alive"`, `"duties":["alerts"]`}},
+		{"GET /v1/settings", "", 200, []string{`"key":"retention","value":"30d","origin":"default"`}},
 		{"GET /v1/version", "", 200, []string{`"version":"v1.2.3"`}},
 	}
 	for _, tt := range tests {
@@ -105,6 +108,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"GET /v1/stats?app=shop", "", map[string]int{"read": 200, "game-read": 404}},
 		{"GET /v1/tail?app=shop", "", map[string]int{"events": 403, "game-read": 404}},
 		{"GET /v1/nodes", "", map[string]int{"none": 401, "events": 403, "read": 200, "game-read": 403}},
+		{"GET /v1/settings", "", map[string]int{"none": 401, "events": 403, "read": 200, "game-read": 403}},
 		{"GET /v1/status", "", map[string]int{"none": 401, "read": 200, "game-read": 200}},
 		{"POST /v1/events/" + shop + "/resend", "", map[string]int{"none": 401, "read": 403, "game-read": 403, "game-admin": 404, "admin": 200}},
 		{"POST /v1/deliveries/" + string(deliveryID(1, 0)) + "/resend", "", map[string]int{"read": 403, "game-admin": 404, "admin": 200}},
@@ -212,6 +216,22 @@ func TestProblems(t *testing.T) {
 		{"objects from a file: rotate", "POST /v1/sources/shop/monetag/rotate", "", func(w *world) { w.objects.file = "carom.yaml" }, 409, "carom.yaml"},
 		{"an overlap that is none", "POST /v1/sources/shop/monetag/rotate?for=long", "", nil, 422, "24h"},
 		{"an empty objects file", "POST /v1/apply", "", nil, 400, "body"},
+		{"no path at all", "GET /v1/", "", nil, 404, "openapi.json"},
+		{"a path with a slash too many", "GET /v1/events/", "", nil, 404, "openapi.json"},
+		{"a method that nobody knows", "BREW /v1/events", "", nil, 405, "GET"},
+		{"the preflight of another site", "OPTIONS /v1/keys", "", nil, 405, "POST"},
+		{"the document is only read", "PUT /v1/openapi.json", "{}", nil, 405, "GET"},
+		{"a limit that is no number", "GET /v1/events?limit=ten", "", nil, 422, "limit"},
+		{"a parameter in capitals", "GET /v1/events?Limit=5", "", nil, 422, "Limit"},
+		{"a body that is cut off", "POST /v1/keys", `{"name":"x","sc`, nil, 400, "whole"},
+		{"a body that is not JSON", "POST /v1/keys", "name=x", nil, 400, "body"},
+		{"a body that is missing", "POST /v1/keys", "", nil, 400, "body"},
+		{"a list in place of an object", "POST /v1/keys", "[]", nil, 422, "object"},
+		{"a field that is not known", "POST /v1/keys", `{"name":"x","scope":"read","colour":"red"}`, nil, 422, "colour"},
+		{"a field of another type", "POST /v1/keys", `{"name":7,"scope":"read"}`, nil, 422, "name"},
+		{"a field that is missing", "POST /v1/keys", `{"name":"x"}`, nil, 422, "scope"},
+		{"a body that is too large", "POST /v1/keys", `{"name":"` + strings.Repeat("x", maxBodyBytes) + `"}`, nil, 413, "less"},
+		{"a file that is too large", "POST /v1/apply", strings.Repeat("#", maxBodyBytes+1), nil, 413, "less"},
 		{"the store is busy", "GET /v1/events", "", func(w *world) { w.store.err = carom.ErrUnavailable }, 503, "try again"},
 		{"a fault of ours", "GET /v1/events", "", func(w *world) { w.store.err = errors.New("disk on fire at /secret/path") }, 500, "urn:carom:error:"},
 	}
@@ -239,6 +259,20 @@ func TestProblems(t *testing.T) {
 				t.Error("a 503 without Retry-After")
 			}
 		})
+	}
+}
+
+// TestABodyOfAnotherType: what is no JSON is not guessed at.
+func TestABodyOfAnotherType(t *testing.T) {
+	for _, contentType := range []string{"text/plain", "application/xml", "application/x-www-form-urlencoded"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/keys", strings.NewReader("name=x"))
+		r.Header.Set("Content-Type", contentType)
+		rec := httptest.NewRecorder()
+		Local(newWorld().handler).ServeHTTP(rec, r)
+		p := decode[Problem](t, rec, http.StatusUnsupportedMediaType)
+		if ct := rec.Header().Get("Content-Type"); ct != "application/problem+json" || !strings.Contains(p.Detail, "application/json") {
+			t.Errorf("as %s: %s %q", contentType, ct, p.Detail)
+		}
 	}
 }
 
@@ -416,13 +450,17 @@ func TestOpenAPIDocument(t *testing.T) {
 	if doc["openapi"] != "3.1.0" {
 		t.Errorf("openapi: %v", doc["openapi"])
 	}
-	schemas := doc["components"].(map[string]any)["schemas"].(map[string]any)
+	components := doc["components"].(map[string]any)
+	schemas := components["schemas"].(map[string]any)
 	var refs func(v any)
 	refs = func(v any) {
 		switch v := v.(type) {
 		case map[string]any:
-			if ref, ok := v["$ref"].(string); ok && schemas[strings.TrimPrefix(ref, "#/components/schemas/")] == nil {
-				t.Errorf("%s leads nowhere", ref)
+			if ref, ok := v["$ref"].(string); ok {
+				kind, name, _ := strings.Cut(strings.TrimPrefix(ref, "#/components/"), "/")
+				if of, ok := components[kind].(map[string]any); !ok || of[name] == nil {
+					t.Errorf("%s leads nowhere", ref)
+				}
 			}
 			for _, inner := range v {
 				refs(inner)
@@ -449,8 +487,8 @@ func TestOpenAPIDocument(t *testing.T) {
 			}
 		}
 	}
-	if !ids["report-events"] || !ids["open-view"] || len(ids) != 61 {
-		t.Errorf("%d operations: %v", len(ids), ids)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(access)), slices.Sorted(maps.Keys(ids))); diff != "" {
+		t.Errorf("operations in the table of who may do what, and in the document (-table +document):\n%s", diff)
 	}
 	if schemas["ErrorModel"] != nil || schemas["Problem"] == nil {
 		t.Error("the schema of a problem is not ours")

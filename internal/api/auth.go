@@ -1,11 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"carom"
 
@@ -13,9 +16,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// localKey marks the context of a request that came through the local socket, callerKey carries who asks.
+// localKey marks the context of a request that came through the local socket, publicKey that of one that came to the public address of a
+// server whose API is at the private one. callerKey carries who asks.
 type (
 	localKey  struct{}
+	publicKey struct{}
 	callerKey struct{}
 )
 
@@ -33,25 +38,69 @@ func IsLocal(ctx context.Context) bool {
 	return local
 }
 
-// caller is who asks: the local operator, or the holder of a key, by the key's name. App is empty when all apps may be seen.
+// PublishersOnly marks every request to h as one that came to an address at which publishers alone may be known: everybody else is
+// answered as if there were nothing, and may not sign in.
+func PublishersOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), publicKey{}, true)))
+	})
+}
+
+// publishersOnly says whether [PublishersOnly] marked the request that ctx belongs to.
+func publishersOnly(ctx context.Context) bool {
+	marked, _ := ctx.Value(publicKey{}).(bool)
+	return marked
+}
+
+// caller is who asks: the local operator, a member who has signed in, or the holder of a key or a link, by its name. App is empty when all
+// apps may be seen.
 //
 // A publisher's caller has the app "-", which no app is called: what looks at one app alone shows nothing to it.
 type caller struct {
+	kind  carom.ActorKind
+	id    string // "mbr_…", "key_…", "lnk_…"; empty for the local operator and for nobody
 	name  string
-	scope carom.Scope
+	scope carom.Scope // a member's too: what a key that may read the same has
 	app   string
 
-	publisher string   // of a key or a link with the scope publisher; else empty
+	role    carom.Role     // of a member; else empty
+	session *carom.Session // of a member; else nil
+	member  carom.Member   // likewise
+
+	publisher string   // of a key, a link or a member of a publisher; else empty
 	apps      []string // the publisher's, as they were when the request began
 }
+
+// actor is the caller as the audit log names it.
+func (c caller) actor() carom.Actor {
+	role := string(c.role)
+	if role == "" {
+		role = string(c.scope)
+	}
+	return carom.Actor{Kind: c.kind, ID: c.id, Name: c.name, Role: role}
+}
+
+// key tells callers apart where each may do something only so often: from is the address of a request.
+func (c caller) key(from string) string {
+	if c.kind == carom.ActorNobody {
+		return string(c.kind) + " " + from
+	}
+	return string(c.kind) + " " + c.id
+}
+
+// known says whether the caller has proved who it is.
+func (c caller) known() bool { return c.kind != carom.ActorNobody }
 
 // callerOf returns who asks. Without one, nothing may be seen: no app has the name "-".
 func callerOf(ctx context.Context) caller {
 	if c, ok := ctx.Value(callerKey{}).(caller); ok {
 		return c
 	}
-	return caller{app: noApp}
+	return nobody()
 }
+
+// nobody is who proves nothing.
+func nobody() caller { return caller{kind: carom.ActorNobody, app: noApp} }
 
 // noApp is the name of no app.
 const noApp = "-"
@@ -101,108 +150,165 @@ func (c caller) all() error {
 }
 
 func (c caller) notForPublishers() *Problem {
+	if c.kind == carom.ActorMember {
+		return forbidden("you are a member of the publisher " + c.publisher + ": you set up its apps, zones and endpoints, and read what became of their events; " +
+			"for this, ask the operator")
+	}
 	return forbidden("this key or link is the publisher's, " + c.publisher + ": it sets up that publisher's apps, zones and endpoints under /v1/publishers/" +
 		c.publisher + ", and reads what became of their events; for this, ask the operator")
 }
 
-// publisherMay says whether a publisher may call an operation. What is not named here is for the operator alone.
-func publisherMay(operation string) bool {
-	switch operation {
-	case "list-publishers", "get-publisher", "put-app", "make-zone", "change-zone", "preview-endpoint", "put-endpoint", "delete-endpoint",
-		"test-endpoint", "rotate-secret", "list-deliveries",
-		"list-events", "get-event", "resend-event", "resend-delivery", "list-endpoints", "get-stats", "get-version":
-		return true
-	}
-	return false
-}
-
-// authorize finds out who asks and lets only those through whose scope allows the operation.
+// authorize finds out who asks, lets only those through who may call the operation, and has the audit log told.
 func (s *service) authorize(ctx huma.Context, next func(huma.Context)) {
-	_, w := humago.Unwrap(ctx)
-	c, p := s.identify(ctx)
+	r, w := humago.Unwrap(ctx)
+	row := classOf(ctx.Operation().OperationID)
+	c, p := s.identify(r)
+	if !s.limit(w, r, c) {
+		return
+	}
+	if p != nil && row&anybody != 0 {
+		c, p = nobody(), nil // such as with a session that has ended
+	}
+	if publishersOnly(r.Context()) && c.publisher == "" && row&anybody == 0 {
+		http.NotFound(w, r) // as if nothing were here, which is what the operator asked for
+		return
+	}
+	t := s.begin(ctx, r, c)
+	if p == nil {
+		p = s.sameSite(r, c, row)
+	}
 	if p == nil {
 		p = c.allowed(ctx)
 	}
-	switch {
-	case p == nil:
-		next(huma.WithValue(ctx, callerKey{}, c))
+	if p != nil {
+		switch {
+		case p.Status == http.StatusUnauthorized && ctx.Header("Authorization") == "":
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		case p.Status == http.StatusUnauthorized:
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+		}
+		writeProblem(w, p)
+		s.record(r.Context(), t, p.Status)
 		return
-	case p.Status == http.StatusUnauthorized && ctx.Header("Authorization") == "":
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	case p.Status == http.StatusUnauthorized:
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 	}
-	writeProblem(w, p)
+	if c.session != nil {
+		w.Header().Set("Cache-Control", "no-store")
+	}
+	inner := context.WithValue(context.WithValue(ctx.Context(), callerKey{}, c), traceKey{}, t)
+	if row&long != 0 {
+		var end context.CancelFunc
+		inner, end = s.whileAllowed(inner, ctx, r)
+		defer end()
+	}
+	ctx = huma.WithContext(ctx, inner)
+	next(ctx)
+	s.record(r.Context(), t, ctx.Status())
 }
 
-// identify finds out who asks: the local operator, the holder of a key, or that of a publisher's link.
-func (s *service) identify(ctx huma.Context) (caller, *Problem) {
-	if IsLocal(ctx.Context()) {
-		return caller{name: "local socket", scope: carom.ScopeAdmin}, nil
+// recheckEvery is how often it is looked again who asks, of a request that goes on.
+const recheckEvery = time.Second
+
+// whileAllowed returns a context that ends when the caller is not known any more, or may not call the operation.
+func (s *service) whileAllowed(parent context.Context, hctx huma.Context, r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	go func() {
+		tick := time.NewTicker(recheckEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			c, p := s.identify(r)
+			if p == nil {
+				p = c.allowed(hctx)
+			}
+			if p != nil && p.Status < http.StatusInternalServerError {
+				cancel()
+				return
+			}
+		}
+	}()
+	return ctx, cancel
+}
+
+// identify finds out who asks: the local operator, the holder of a key or of a publisher's link, or a member who has signed in.
+func (s *service) identify(r *http.Request) (caller, *Problem) {
+	if IsLocal(r.Context()) {
+		return caller{kind: carom.ActorLocal, name: "local socket", scope: carom.ScopeAdmin}, nil
 	}
-	scheme, token, _ := strings.Cut(ctx.Header("Authorization"), " ")
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		if sum, ok := sessionSum(r); ok {
+			return s.ofSession(r.Context(), sum)
+		}
+	}
+	scheme, token, _ := strings.Cut(header, " ")
 	if token = strings.TrimSpace(token); token == "" || !strings.EqualFold(scheme, "Bearer") {
-		return caller{}, newProblem(http.StatusUnauthorized, "an API key is missing: send the header "+
+		return nobody(), newProblem(http.StatusUnauthorized, "an API key is missing: send the header "+
 			"`Authorization: Bearer KEY`; a key is made on the server's machine with `carom keys create`")
 	}
 	if strings.HasPrefix(token, LinkPrefix) {
 		l, p := s.readLink(token)
 		if p != nil {
-			return caller{}, p
+			return nobody(), p
 		}
-		return s.publisherCaller("link "+l.id(), l.publisher)
+		return s.ofPublisher(caller{kind: carom.ActorLink, id: l.id(), name: "link " + l.id()}, l.publisher)
 	}
 	key, ok := s.Store.KeyBySum(sha256.Sum256([]byte(token)))
 	if !ok {
-		return caller{}, newProblem(http.StatusUnauthorized, "this API key is not known: it was deleted, or belongs to "+
+		return nobody(), newProblem(http.StatusUnauthorized, "this API key is not known: it was deleted, or belongs to "+
 			"another server; `carom keys list` on the server's machine shows those that count")
 	}
+	c := caller{kind: carom.ActorKey, id: key.ID, name: key.Name, scope: key.Scope, app: key.App}
 	if key.Publisher != "" || key.Scope == carom.ScopePublisher {
-		return s.publisherCaller(key.Name, key.Publisher)
+		return s.ofPublisher(c, key.Publisher)
 	}
-	return caller{name: key.Name, scope: key.Scope, app: key.App}, nil
+	return c, nil
 }
 
-// publisherCaller is who acts as a publisher. When that is removed, its keys and links end.
-func (s *service) publisherCaller(name, publisher string) (caller, *Problem) {
+// ofSession is the member whose browser holds a session.
+func (s *service) ofSession(ctx context.Context, sum [32]byte) (caller, *Problem) {
+	session, m, err := s.Store.Session(ctx, sum)
+	switch {
+	case errors.Is(err, carom.ErrNotFound):
+		return nobody(), newProblem(http.StatusUnauthorized, "this session has ended: sign in again")
+	case err != nil:
+		s.Log.WarnContext(ctx, "session not read", "error", err)
+		return nobody(), newProblem(http.StatusServiceUnavailable, "the server cannot say now who you are: try again in some seconds")
+	}
+	return s.ofMember(session, m)
+}
+
+// ofMember is a member as a caller.
+func (s *service) ofMember(session carom.Session, m carom.Member) (caller, *Problem) {
+	c := caller{kind: carom.ActorMember, id: m.ID, name: cmp.Or(m.Name, m.Email), role: m.Role, session: &session, member: m}
+	switch m.Role {
+	case carom.RoleOperator:
+		c.scope = carom.ScopeAdmin
+	case carom.RoleViewer, carom.RoleSupport:
+		c.scope = carom.ScopeRead
+	case carom.RolePublisher:
+		return s.ofPublisher(c, m.Publisher)
+	default: // of a later release
+		return nobody(), newProblem(http.StatusUnauthorized, "this server does not know your role, "+string(m.Role)+": ask an operator")
+	}
+	return c, nil
+}
+
+// ofPublisher makes a caller act as a publisher. When that is removed, its keys, links and members' sessions end.
+func (s *service) ofPublisher(c caller, publisher string) (caller, *Problem) {
 	o := s.Objects.Objects()
 	if !slices.ContainsFunc(o.Publishers, func(p carom.Publisher) bool { return p.Name == publisher }) || publisher == "" {
-		return caller{}, newProblem(http.StatusUnauthorized, "the publisher whose key or link this is, "+publisher+
+		return nobody(), newProblem(http.StatusUnauthorized, "the publisher whose key, link or member this is, "+publisher+
 			", is not there any more: ask the operator")
 	}
-	c := caller{name: name, scope: carom.ScopePublisher, app: noApp, publisher: publisher}
+	c.scope, c.app, c.publisher = carom.ScopePublisher, noApp, publisher
 	for i := range o.Apps {
 		if o.Apps[i].Publisher == publisher {
 			c.apps = append(c.apps, o.Apps[i].Name)
 		}
 	}
 	return c, nil
-}
-
-// allowed says why the caller may not call the operation, if so.
-func (c caller) allowed(ctx huma.Context) *Problem {
-	op := ctx.Operation()
-	if c.scope == carom.ScopePublisher {
-		if !publisherMay(op.OperationID) {
-			return c.notForPublishers()
-		}
-		if strings.HasPrefix(op.Path, "/v1/publishers/{publisher}") && ctx.Param("publisher") != c.publisher {
-			return noPublisher(ctx.Param("publisher"))
-		}
-		return nil
-	}
-	needed := scopeFor(op.Method)
-	if c.scope == carom.ScopeAdmin || c.scope == needed {
-		return nil
-	}
-	return forbidden("this needs a key with the scope " + string(needed) + ", and this one has " + string(c.scope) +
-		": make one with `carom keys create --scope " + string(needed) + "`")
-}
-
-// scopeFor is the scope that a method needs: what only reads needs read, all else admin.
-func scopeFor(method string) carom.Scope {
-	if method == http.MethodGet {
-		return carom.ScopeRead
-	}
-	return carom.ScopeAdmin
 }

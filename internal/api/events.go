@@ -96,7 +96,7 @@ type Attempt struct {
 // EventList is a page of events, newest first.
 type EventList struct {
 	Events []Event       `json:"events" nullable:"false"`
-	Next   carom.EventID `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one"`
+	Next   carom.EventID `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one. A page may be short, even empty, and have one: each looks at so many events"`
 }
 
 // EventOf is how the API shows an event.
@@ -137,11 +137,7 @@ func storyOf(st *carom.Story) Story {
 	for _, d := range st.Deliveries {
 		dv := Delivery{ID: d.ID, Reward: d.Reward, Endpoint: d.Endpoint, State: d.State, Due: d.Due, Attempts: []Attempt{}}
 		for _, a := range d.Attempts {
-			dv.Attempts = append(dv.Attempts, Attempt{
-				Number: a.Number, At: a.At.UTC(), TookMS: float64(a.Took.Microseconds()) / 1000,
-				State: a.State, Due: a.Due, Reason: a.Reason, Flags: a.Flags.Names(),
-				Method: a.Method, URL: a.URL, Sent: a.Sent, Status: a.Status, Answer: a.Answer,
-			})
+			dv.Attempts = append(dv.Attempts, attemptOf(&a))
 		}
 		v.Deliveries = append(v.Deliveries, dv)
 	}
@@ -186,11 +182,17 @@ func (sel Selection) resolve(c caller) (app, source string, err error) {
 
 type eventsIn struct {
 	Selection
-	YMID   string `query:"ymid"`
-	User   string `query:"user" doc:"The telegram_id, or the user_id where there is none"`
-	Zone   string `query:"zone" doc:"The zone_id"`
-	Before string `query:"before" doc:"The cursor: only events older than the one with this id"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	Span
+	YMID       string `query:"ymid"`
+	User       string `query:"user" doc:"The telegram_id, or the user_id where there is none"`
+	Zone       string `query:"zone" doc:"The zone_id"`
+	SubZone    string `query:"sub_zone" doc:"The sub_zone_id"`
+	RequestVar string `query:"request_var"`
+	EventType  string `query:"event_type"`
+	Network    string `query:"network" doc:"The name of the network's profile"`
+	Outcome    string `query:"outcome" enum:"accepted,held,unmatched" doc:"accepted: owed to an endpoint; unmatched: to none; held: waits for your release"`
+	Before     string `query:"before" doc:"The cursor: only events older than the one with this id"`
+	Limit      int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 }
 
 type eventsOut struct{ Body EventList }
@@ -200,24 +202,23 @@ func (s *service) listEvents(ctx context.Context, in *eventsIn) (*eventsOut, err
 	if err != nil {
 		return nil, err
 	}
-	before := carom.EventID(in.Before)
-	if before != "" {
-		if _, _, err := before.Place(); err != nil {
-			return nil, carom.Invalid("before", "this is not an event id: give the `next` of the page before")
-		}
+	if err := in.check(); err != nil {
+		return nil, err
 	}
-	events, err := s.Store.Events(ctx, carom.EventFilter{
-		App: app, Source: source, YMID: in.YMID, User: in.User, Zone: in.Zone, Before: before, Limit: in.Limit,
+	before, err := eventCursor(in.Before)
+	if err != nil {
+		return nil, err
+	}
+	events, next, err := s.Store.FindEvents(ctx, carom.EventFilter{
+		App: app, Source: source, YMID: in.YMID, User: in.User, Zone: in.Zone, SubZone: in.SubZone, RequestVar: in.RequestVar, EventType: carom.EventType(in.EventType),
+		Network: in.Network, Outcome: in.Outcome, Since: in.From, To: in.To, Before: before, Limit: in.Limit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
-	out := &eventsOut{EventList{Events: []Event{}}}
+	out := &eventsOut{EventList{Events: []Event{}, Next: next}}
 	for _, e := range events {
 		out.Body.Events = append(out.Body.Events, EventOf(e))
-	}
-	if len(events) > 0 && len(events) == in.Limit {
-		out.Body.Next = events[len(events)-1].ID
 	}
 	return out, nil
 }
@@ -233,19 +234,23 @@ func (s *service) getEvent(ctx context.Context, in *eventIn) (*storyOut, error) 
 	if err != nil {
 		return nil, err
 	}
-	out := &storyOut{storyOf(st)}
-	if out.Body.ReprocessedAs, err = s.reprocessedAs(ctx, st.Event); err != nil {
-		return nil, err
-	}
+	out := &storyOut{s.showStory(st)}
+	out.Body.ReprocessedAs, err = s.reprocessedAs(ctx, st.Event)
+	return out, err
+}
+
+// showStory is a story with what its network's proofs rest on.
+func (s *service) showStory(st *carom.Story) Story {
+	v := storyOf(st)
 	if p := s.Profiles[st.Event.Network]; p != nil {
-		out.Body.Proof = &Proof{Evidence: p.Evidence, Covered: []string{}, NotCovered: p.NotCovered()}
+		v.Proof = &Proof{Evidence: p.Evidence, Covered: []string{}, NotCovered: p.NotCovered()}
 		for _, field := range p.Fields() {
 			if p.Covered(field) {
-				out.Body.Proof.Covered = append(out.Body.Proof.Covered, field)
+				v.Proof.Covered = append(v.Proof.Covered, field)
 			}
 		}
 	}
-	return out, nil
+	return v
 }
 
 // story gets the story of an event that the caller may see.

@@ -32,6 +32,8 @@ func deliveryID(seq uint32, ordinal int) carom.DeliveryID {
 
 // fakeStore holds a few stories of two apps. err, when set, is what every read returns.
 type fakeStore struct {
+	fakePeople
+
 	mu         sync.Mutex     // guards stories and filters in Events and add
 	stories    []*carom.Story // newest first
 	refused    []*carom.Refused
@@ -47,8 +49,17 @@ type fakeStore struct {
 	report     carom.LedgerReport
 	err        error
 
+	measured     []carom.ReportCount
+	details      []carom.DetailCount
+	openedBounds int // that were asked for
+
 	resent  []carom.DeliveryID
 	filters []carom.EventFilter
+	panics  bool // in Resend
+
+	// resending, when there is one, is received from twice by Resend, as it begins and before it ends.
+	resending chan struct{}
+	fakeAnswers
 	counted []carom.CountFilter
 }
 
@@ -184,18 +195,27 @@ func (s *fakeStore) DeliveryCounts(_ context.Context, f carom.CountFilter) ([]ca
 func (s *fakeStore) Backlogs(context.Context) ([]carom.Backlog, error) { return s.backlogs, s.err }
 
 func (s *fakeStore) Resend(_ context.Context, id carom.DeliveryID) error {
+	if s.panics {
+		panic("a fault of ours")
+	}
+	if s.resending != nil {
+		<-s.resending
+		<-s.resending
+	}
 	s.resent = append(s.resent, id)
 	return s.err
 }
 
 func (s *fakeStore) Keys(context.Context) ([]carom.APIKey, error) { return s.keys, s.err }
 
-func (s *fakeStore) CreateKey(_ context.Context, k carom.APIKey) error {
+func (s *fakeStore) CreateKey(_ context.Context, k carom.APIKey, audit ...carom.AuditEntry) error {
 	s.keys = append(s.keys, k)
+	s.audit = append(s.audit, audit...)
 	return s.err
 }
 
-func (s *fakeStore) DeleteKey(_ context.Context, id string) error {
+func (s *fakeStore) DeleteKey(_ context.Context, id string, audit ...carom.AuditEntry) error {
+	s.audit = append(s.audit, audit...)
 	s.keys = slices.DeleteFunc(s.keys, func(k carom.APIKey) bool { return k.ID == id })
 	return s.err
 }
@@ -278,13 +298,14 @@ type fakeObjects struct {
 	planErr error
 	changes []Change
 	made    []MadeSecret
+	audit   []carom.AuditEntry
 }
 
 func (o *fakeObjects) Objects() carom.Objects { return o.objects }
 func (o *fakeObjects) File() string           { return o.file }
 
-func (o *fakeObjects) Apply(_ context.Context, want carom.Objects) error {
-	o.objects, o.applied = want, o.applied+1
+func (o *fakeObjects) Apply(_ context.Context, want carom.Objects, audit ...carom.AuditEntry) error {
+	o.objects, o.applied, o.audit = want, o.applied+1, append(o.audit, audit...)
 	return nil
 }
 
@@ -301,6 +322,7 @@ type world struct {
 	lanes   *fakeLanes
 	objects *fakeObjects
 	done    chan struct{}
+	options Options
 	handler http.Handler
 }
 
@@ -352,20 +374,22 @@ func newWorld() *world {
 		done: make(chan struct{}),
 	}
 	w.door = &fakeDoor{store: w.store}
-	w.handler = New(Options{
+	w.options = Options{
 		Log:   slog.New(slog.NewTextHandler(w.log, nil)),
 		Store: w.store, Door: w.door, Lanes: w.lanes, Objects: w.objects, Version: "v1.2.3", Now: noon, Done: w.done,
 		Backup: func(_ context.Context, w io.Writer) error {
 			_, err := io.WriteString(w, "a backup")
 			return err
 		},
+		Settings: []Setting{{Key: "retention", Value: "30d", Origin: "default", Help: "how long events are kept"}},
 		Nodes: func(context.Context) ([]carom.Node, error) {
 			return []carom.Node{{No: 1, Name: "web-1", State: carom.NodeAlive, Self: true, Began: noon(), Seen: noon(), Duties: []string{"alerts"}}}, nil
 		},
 		SourceURL: func(s carom.Source, secret string) string {
 			return "https://carom.example/in/" + s.App + "/" + s.Name + "/" + secret
 		},
-	})
+	}
+	w.handler = New(w.options)
 	return w
 }
 

@@ -31,7 +31,7 @@ type MadeKey struct {
 	App       string      `json:"app,omitempty"`
 	Publisher string      `json:"publisher,omitempty"`
 	Scope     carom.Scope `json:"scope"`
-	Key       string      `json:"key" doc:"Send it as Authorization: Bearer KEY. Shown once: only its hash is kept"`
+	Key       string      `json:"key" doc:"Send it as Authorization: Bearer KEY. Shown once: only its hash is kept" shown:"once"`
 }
 
 type keysOut struct{ Body KeyList }
@@ -68,7 +68,10 @@ func (s *service) createKey(ctx context.Context, in *createKeyIn) (*createKeyOut
 		ID: "key_" + strings.ToLower(rand.Text()[:12]), Name: in.Body.Name, App: in.Body.App, Publisher: in.Body.Publisher, Scope: in.Body.Scope,
 		Created: s.now(), Sum: sha256.Sum256([]byte(text)),
 	}
-	if err := s.Store.CreateKey(ctx, key); err != nil {
+	t := traceOf(ctx)
+	t.object = "key/" + key.ID
+	t.changes = []carom.AuditChange{{Field: "name", After: key.Name}, {Field: "scope", After: string(key.Scope)}, {Field: "app", After: key.App}, {Field: "publisher", After: key.Publisher}}
+	if err := s.Store.CreateKey(ctx, key, t.entry()); err != nil {
 		return nil, fmt.Errorf("create a key: %w", err)
 	}
 	return &createKeyOut{MadeKey{ID: key.ID, Name: key.Name, App: key.App, Publisher: key.Publisher, Scope: key.Scope, Key: text}}, nil
@@ -105,7 +108,9 @@ func (s *service) deleteKey(ctx context.Context, in *keyIn) (*struct{}, error) {
 	if i < 0 || !callerOf(ctx).sees(keys[i].App) {
 		return nil, failf(carom.ErrNotFound, "there is no key %q: `carom keys list` shows them", in.ID)
 	}
-	if err := s.Store.DeleteKey(ctx, in.ID); err != nil {
+	t := traceOf(ctx)
+	t.changes = []carom.AuditChange{{Field: "name", Before: keys[i].Name}, {Field: "scope", Before: string(keys[i].Scope)}}
+	if err := s.Store.DeleteKey(ctx, in.ID, t.entry()); err != nil {
 		return nil, fmt.Errorf("delete key %s: %w", in.ID, err)
 	}
 	return nil, nil

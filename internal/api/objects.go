@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/objects"
 )
 
 // ObjectList is what is configured, without its secrets.
@@ -87,6 +88,8 @@ type EndpointState struct {
 // EndpointList is every endpoint with its state.
 type EndpointList struct {
 	Endpoints []EndpointState `json:"endpoints" nullable:"false"`
+	Next      string          `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one"`
+	File      string          `json:"file,omitempty" doc:"The file they come from; they are read-only here while there is one"`
 }
 
 // visible limits the objects to what the caller may see.
@@ -114,6 +117,11 @@ func visible(c caller, o carom.Objects) carom.Objects {
 	for i := range o.Endpoints {
 		if c.sees(o.Endpoints[i].App) {
 			v.Endpoints = append(v.Endpoints, o.Endpoints[i])
+		}
+	}
+	for i := range o.Rules {
+		if c.sees(o.Rules[i].App) {
+			v.Rules = append(v.Rules, o.Rules[i])
 		}
 	}
 	addVisibleZones(c, &v, o)
@@ -241,25 +249,30 @@ func (s *service) listObjects(ctx context.Context, _ *struct{}) (*objectsOut, er
 
 type endpointsOut struct{ Body EndpointList }
 
-func (s *service) listEndpoints(ctx context.Context, _ *struct{}) (*endpointsOut, error) {
+func (s *service) listEndpoints(ctx context.Context, in *ObjectQuery) (*endpointsOut, error) {
 	c := callerOf(ctx)
 	backlogs, err := s.Store.Backlogs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list backlogs: %w", err)
 	}
-	lanes := s.Lanes.Lanes()
-	out := &endpointsOut{EndpointList{Endpoints: []EndpointState{}}}
-	for _, e := range visible(c, s.Objects.Objects()).Endpoints {
-		v := EndpointState{Endpoint: endpointOf(e, c.scope), Lane: carom.LaneState{Endpoint: e.ID(), Paused: e.Paused, Breaker: "closed"}}
-		if i := slices.IndexFunc(lanes, func(l carom.LaneState) bool { return l.Endpoint == e.ID() }); i >= 0 {
-			v.Lane = lanes[i]
-		}
-		if i := slices.IndexFunc(backlogs, func(b carom.Backlog) bool { return b.Endpoint == e.No }); i >= 0 {
-			v.Backlog = backlogs[i]
-		}
-		out.Body.Endpoints = append(out.Body.Endpoints, v)
+	lanes := make(map[string]carom.LaneState)
+	for _, l := range s.Lanes.Lanes() {
+		lanes[l.Endpoint] = l
 	}
-	return out, nil
+	waiting := make(map[int]carom.Backlog, len(backlogs))
+	for _, b := range backlogs {
+		waiting[b.Endpoint] = b
+	}
+	rows, next, err := rowsOf(in, c, visible(c, s.Objects.Objects()).Endpoints, func(e *carom.Endpoint) (objects.Ref, string) {
+		return objects.Ref{Kind: objects.KindEndpoint, App: e.App, Name: e.Name}, maskURL(e.URL)
+	}, func(c caller, e *carom.Endpoint) (*EndpointState, error) {
+		v := &EndpointState{Endpoint: endpointOf(*e, c.scope), Lane: carom.LaneState{Endpoint: e.ID(), Paused: e.Paused, Breaker: "closed"}, Backlog: waiting[e.No]}
+		if lane, ok := lanes[e.ID()]; ok {
+			v.Lane = lane
+		}
+		return v, nil
+	})
+	return &endpointsOut{EndpointList{rows, next, s.Objects.File()}}, err
 }
 
 // ObjectPath names a source or an endpoint in a path.

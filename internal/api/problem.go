@@ -136,6 +136,13 @@ func fieldErrors(err error, found []carom.FieldError) []carom.FieldError {
 	return found
 }
 
+// fixes say what to do about errors that huma finds before a handler is asked, where its texts do not.
+var fixes = map[int]string{
+	http.StatusBadRequest:            ": send what docs/reference.md says of this route, whole",
+	http.StatusRequestEntityTooLarge: ": send less at a time",
+	http.StatusUnsupportedMediaType:  ": send application/json, and say so in Content-Type",
+}
+
 // asProblem gives huma's own errors the shape of all others. It drops the values that huma would echo, since one of them
 // may be a secret.
 func asProblem(_ huma.Context, _ string, v any) (any, error) {
@@ -152,6 +159,7 @@ func asProblem(_ huma.Context, _ string, v any) (any, error) {
 	if len(p.Errors) > 0 {
 		p.Detail = p.Errors[0].Error()
 	}
+	p.Detail += fixes[model.Status]
 	return p, nil
 }
 
@@ -160,4 +168,10 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // the caller hung up: there is nobody to tell
+}
+
+// Failed answers a request whose handler broke down. What is wrong stands in the log.
+func Failed(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "5")
+	writeProblem(w, newProblem(http.StatusServiceUnavailable, "the fault is ours, and the server's log has it: try again in some seconds"))
 }

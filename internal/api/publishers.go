@@ -29,6 +29,8 @@ type PublisherRow struct {
 	Apps      []string `json:"apps" nullable:"false"`
 	Zones     int      `json:"zones"`
 	Endpoints int      `json:"endpoints"`
+
+	AllowPrivate bool `json:"allow_private,omitempty" doc:"It is of the operator's house: the endpoints that it makes may be at private addresses"`
 }
 
 // PublisherSetup is all that a publisher sets up, and all that one needs for it.
@@ -178,7 +180,9 @@ func (s *service) alterObjects(ctx context.Context, publisher, what, id string, 
 	if err := change(&o); err != nil {
 		return err
 	}
-	if file := s.Objects.File(); file != "" {
+	if file := s.Objects.File(); file != "" && publisher == "" {
+		return failf(carom.ErrConflict, "the objects come from %s and are read-only here: change %s there", file, id)
+	} else if file != "" {
 		return failf(carom.ErrConflict, "the objects come from %s and are read-only here: have the operator change the publisher %s there", file, publisher)
 	}
 	if err := s.Objects.Apply(ctx, o); err != nil {
@@ -203,7 +207,7 @@ func (s *service) listPublishers(ctx context.Context, _ *struct{}) (*publishersO
 		if c.publisher != "" && c.publisher != p.Name {
 			continue
 		}
-		row := PublisherRow{Name: p.Name, Title: p.Title, Apps: []string{}}
+		row := PublisherRow{Name: p.Name, Title: p.Title, Apps: []string{}, AllowPrivate: p.AllowPrivate}
 		for i := range o.Apps {
 			if o.Apps[i].Publisher == p.Name {
 				row.Apps = append(row.Apps, o.Apps[i].Name)
@@ -273,18 +277,13 @@ func (s *service) getPublisher(ctx context.Context, in *PublisherPath) (*publish
 		return nil, fmt.Errorf("list backlogs: %w", err)
 	}
 	o := s.Objects.Objects()
+	macros := macrosOf(o.Dialects)
 	out := &publisherSetupOut{PublisherSetup{
 		Name: p.Name, Title: p.Title, ReadOnly: s.Objects.File() != "", Script: s.BaseURL + "/sdk.js", Apps: []PublisherApp{},
-		Macros: []SetupMacro{}, Dialects: []SetupDialect{}, Formats: knownFormats(), Signing: signing(),
+		Macros: macros.Macros, Dialects: macros.Dialects, Formats: knownFormats(), Signing: signing(),
 		EventTypes:      texts([]carom.EventType{carom.Impression, carom.Click, carom.Completion, carom.Reversal}),
 		EgressAddresses: append([]string{}, s.EgressAddresses...), Problems: []SetupProblem{},
 	}}
-	for _, m := range route.Macros() {
-		out.Body.Macros = append(out.Body.Macros, SetupMacro{Name: m.Name, Written: route.WriteMacro(nil, m.Name), Meaning: m.Meaning, Sample: m.Sample})
-	}
-	for i := range o.Dialects {
-		out.Body.Dialects = append(out.Body.Dialects, dialectOf(&o.Dialects[i]))
-	}
 	lanes := s.Lanes.Lanes()
 	for i := range o.Apps {
 		if o.Apps[i].Publisher == p.Name {

@@ -84,7 +84,7 @@ type NewSecret struct {
 // MadeSigningSecret is a signing secret that was just made.
 type MadeSigningSecret struct {
 	Endpoint      string    `json:"endpoint" doc:"app/name"`
-	SigningSecret string    `json:"signing_secret" doc:"Shown once: your server checks signatures with it"`
+	SigningSecret string    `json:"signing_secret" doc:"Shown once: your server checks signatures with it" shown:"once"`
 	OldUntil      time.Time `json:"old_until,omitzero" doc:"Until then requests carry the old signature as well; absent: there is none"`
 }
 
@@ -97,19 +97,30 @@ type madeSigningSecretOut struct{ Body MadeSigningSecret }
 
 // rotateSecret gives an endpoint a new signing secret. Those of now go on signing for a while beside it.
 func (s *service) rotateSecret(ctx context.Context, in *rotateSecretIn) (*madeSigningSecretOut, error) {
+	if _, err := s.publisher(ctx, in.Publisher); err != nil {
+		return nil, err
+	}
+	if _, err := ownEndpoint(s.Objects.Objects(), in.Publisher, in.App, in.Name); err != nil {
+		return nil, err
+	}
+	return s.newSigningSecret(ctx, in.Publisher, in.App, in.Name, in.Body)
+}
+
+// newSigningSecret is rotateSecret for a publisher or, with an empty name, for the operator. The endpoint is theirs, if it is there.
+func (s *service) newSigningSecret(ctx context.Context, publisher, app, name string, asked *NewSecret) (*madeSigningSecretOut, error) {
 	span := "24h"
-	if in.Body != nil && in.Body.KeepOldFor != "" {
-		span = in.Body.KeepOldFor
+	if asked != nil && asked.KeepOldFor != "" {
+		span = asked.KeepOldFor
 	}
 	overlap, err := carom.ParseDuration(span)
 	if err != nil || overlap < 0 || overlap > 90*24*time.Hour {
 		return nil, carom.Invalid("keep_old_for", "give a duration such as 30m, 24h or 7d, at most 90d")
 	}
-	made := MadeSigningSecret{Endpoint: in.App + "/" + in.Name, SigningSecret: objects.NewSigningSecret()}
-	err = s.alter(ctx, in.Publisher, "signing secret made", made.Endpoint, func(o *carom.Objects) error {
-		i, err := ownEndpoint(*o, in.Publisher, in.App, in.Name)
-		if err != nil {
-			return err
+	made := MadeSigningSecret{Endpoint: app + "/" + name, SigningSecret: objects.NewSigningSecret()}
+	err = s.alterObjects(ctx, publisher, "signing secret made", made.Endpoint, func(o *carom.Objects) error {
+		i := slices.IndexFunc(o.Endpoints, func(e carom.Endpoint) bool { return e.App == app && e.Name == name })
+		if i < 0 {
+			return noObject(objects.Ref{Kind: objects.KindEndpoint, App: app, Name: name}) // it went just now
 		}
 		now := s.now()
 		secrets := []carom.SigningSecret{{Key: carom.Masked(made.SigningSecret)}}

@@ -55,7 +55,7 @@ type SavedEndpoint struct {
 	TemplatePreview
 	Saved         bool     `json:"saved"`
 	Endpoint      Endpoint `json:"endpoint"`
-	SigningSecret string   `json:"signing_secret,omitempty" doc:"Made just now, and shown once: your server checks signatures with it"`
+	SigningSecret string   `json:"signing_secret,omitempty" doc:"Made just now, and shown once: your server checks signatures with it" shown:"once"`
 }
 
 // mask stands where a secret is not shown.

@@ -130,23 +130,27 @@ func (s *service) testEndpoint(ctx context.Context, in *testEndpointIn) (*testRe
 	if err != nil {
 		return nil, err
 	}
-	about := in.Body
+	return s.fire(ctx, in.Publisher, o.Endpoints[i], in.Body)
+}
+
+// fire sends one request to an endpoint, for a publisher or, with an empty name, for the operator.
+func (s *service) fire(ctx context.Context, publisher string, e carom.Endpoint, about *TestPostback) (*testResultOut, error) {
 	if about == nil {
 		about = &TestPostback{}
 	}
 	if err := about.check(); err != nil {
 		return nil, err
 	}
-	d := &draft{objects: o, endpoint: o.Endpoints[i]}
+	d := &draft{objects: s.Objects.Objects(), endpoint: e}
 	if d.compile(); d.compiled == nil {
 		return nil, d.err()
 	}
 	if s.Try == nil {
 		return nil, failf(carom.ErrConflict, "this server sends no tests")
 	}
-	if wait := s.trials.take(in.Publisher, s.now()); wait > 0 {
+	if wait := s.trials.take(publisher, s.now()); wait > 0 {
 		seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
-		return nil, huma.ErrorWithHeaders(newProblem(http.StatusTooManyRequests, fmt.Sprintf("a publisher may send %d tests a minute: wait %s seconds",
+		return nil, huma.ErrorWithHeaders(newProblem(http.StatusTooManyRequests, fmt.Sprintf("%d tests a minute may be sent, and no more: wait %s seconds",
 			trialsPerMinute, seconds)), http.Header{"Retry-After": {seconds}})
 	}
 	delivery := d.testDelivery(about, s.now())
@@ -158,7 +162,7 @@ func (s *service) testEndpoint(ctx context.Context, in *testEndpointIn) (*testRe
 		req.Header = append(slices.Clone(req.Header), carom.Field{Name: testHeader, Value: "1"})
 	}
 	res := s.Try(ctx, Trial{Endpoint: d.compiled, Request: req})
-	s.Log.InfoContext(ctx, "test sent", "publisher", in.Publisher, "endpoint_id", d.endpoint.ID(), "status", res.Status, "phase", res.Phase, "who", callerOf(ctx).name)
+	s.Log.InfoContext(ctx, "test sent", "publisher", publisher, "endpoint_id", d.endpoint.ID(), "status", res.Status, "phase", res.Phase, "who", callerOf(ctx).name)
 	out := TestResult{
 		Request: TestRequest{Method: req.Method, URL: req.ShownURL, Headers: shownHeaders(req.Header), Body: req.ShownBody,
 			DeliveryID: delivery.ID, YMID: delivery.Event.YMID},

@@ -170,7 +170,7 @@ func (s *service) listStatements(ctx context.Context, in *statementsIn) (*statem
 }
 
 type statementIn struct {
-	ID string `path:"id"`
+	ID string `path:"id" example:"stm_0c5g21r0000010000000k"`
 }
 
 type statementOut struct{ Body StatementStory }

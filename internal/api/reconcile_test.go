@@ -41,6 +41,7 @@ func (s *fakeStore) QuarterCounts(_ context.Context, f carom.QuarterFilter, each
 }
 
 func (s *fakeStore) OpenedViews(_ context.Context, app string, bounds []time.Time) ([]map[string]int64, error) {
+	s.openedBounds += len(bounds)
 	out := make([]map[string]int64, len(bounds)-1)
 	if app == "" || app == "shop" {
 		out[len(out)-1] = map[string]int64{"shop": 12}

@@ -76,11 +76,16 @@ func by(ctx context.Context, why string) (carom.By, error) {
 	if why == "" || strings.ContainsFunc(why, unicode.IsControl) {
 		return carom.By{}, carom.Invalid("why", "write the reason in one line of text: it is kept in the ledger and in the log")
 	}
+	traceOf(ctx).why = why
 	return carom.By{Who: callerOf(ctx).name, Why: why}, nil
 }
 
-// audit logs what was changed by hand.
+// audit logs what was changed by hand, and notes it for the audit log: attrs are names and values in turn.
 func (s *service) audit(ctx context.Context, what string, by carom.By, attrs ...any) {
+	t := traceOf(ctx)
+	for i := 0; i+1 < len(attrs); i += 2 {
+		t.changes = append(t.changes, carom.AuditChange{Field: fmt.Sprint(attrs[i]), After: fmt.Sprint(attrs[i+1])})
+	}
 	s.Log.InfoContext(ctx, "changed by hand", append([]any{"what", what, "who", by.Who, "why", by.Why}, attrs...)...)
 }
 

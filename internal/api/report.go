@@ -65,13 +65,3 @@ func describeReport(a huma.API) {
 		},
 	})
 }
-
-// tidy removes what huma declares for errors of its own, which never leave this package, and names both YAML types.
-func tidy(doc *huma.OpenAPI) {
-	schemas := doc.Components.Schemas.Map()
-	delete(schemas, "ErrorModel")
-	delete(schemas, "ErrorDetail")
-	body := doc.Paths["/v1/apply"].Post.RequestBody
-	yaml := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: "An objects file: publishers and apps, with their sources and endpoints"}}
-	body.Content = map[string]*huma.MediaType{"application/yaml": yaml, "text/yaml": yaml}
-}

@@ -29,23 +29,14 @@ type resentOut struct{ Body Resent }
 
 func (s *service) resendDelivery(ctx context.Context, in *resendIn) (*resentOut, error) {
 	id := carom.DeliveryID(in.ID)
-	inc, ref, _, err := id.Place()
-	if err != nil {
-		return nil, carom.Invalid("delivery_id", "this is not a delivery id: one begins with dlv_ and has 27 characters")
-	}
-	st, err := s.story(ctx, carom.NewEventID(inc, ref))
+	st, i, err := s.delivery(ctx, "delivery_id", id)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range st.Deliveries {
-		if d.ID == id {
-			if err := s.resend(ctx, &d); err != nil {
-				return nil, err
-			}
-			return &resentOut{Resent{Resent: []carom.DeliveryID{id}, Skipped: []Skipped{}}}, nil
-		}
+	if err := s.resend(ctx, &st.Deliveries[i]); err != nil {
+		return nil, err
 	}
-	return nil, failf(carom.ErrNotFound, "there is no delivery %s", id)
+	return &resentOut{Resent{Resent: []carom.DeliveryID{id}, Skipped: []Skipped{}}}, nil
 }
 
 func (s *service) resendEvent(ctx context.Context, in *eventIn) (*resentOut, error) {

@@ -86,8 +86,8 @@ type NewLink struct {
 type MadeLink struct {
 	ID        string    `json:"id" doc:"Names it in the server's log"`
 	Publisher string    `json:"publisher"`
-	URL       string    `json:"url" doc:"The page on which the publisher sets up what is its own. Shown once"`
-	Token     string    `json:"token" doc:"The same without a page: send it as Authorization: Bearer TOKEN. Shown once"`
+	URL       string    `json:"url" doc:"The page on which the publisher sets up what is its own. Shown once" shown:"once"`
+	Token     string    `json:"token" doc:"The same without a page: send it as Authorization: Bearer TOKEN. Shown once" shown:"once"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 

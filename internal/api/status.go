@@ -82,11 +82,12 @@ type facts struct {
 	Nodes          []carom.Node
 	ClockStep      time.Duration // how far the wall clock was set since the start, beyond the time that passed
 	PublicURL      string        // where networks reach this server, as configured; empty: unknown
+	InClear        bool          // secrets lie in the database as they are
 }
 
 // Status judges the whole server, as GET /v1/status does for who may see all of it.
 func (h *Handler) Status(ctx context.Context) (Status, error) {
-	f, err := h.s.facts(context.WithValue(ctx, callerKey{}, caller{name: "this server", scope: carom.ScopeRead}))
+	f, err := h.s.facts(context.WithValue(ctx, callerKey{}, caller{kind: carom.ActorLocal, name: "this server", scope: carom.ScopeRead}))
 	if err != nil {
 		return Status{}, fmt.Errorf("gather the status: %w", err)
 	}
@@ -107,7 +108,7 @@ func judge(f *facts) Status {
 	var items []Item
 	for _, check := range []func(*facts) []Item{
 		checkStore, checkSpace, checkSetUp, checkLanes, checkEnded, checkSources, checkRewards, checkUnknownSenders,
-		checkCertificates, checkPlainHTTP, checkClock, checkChannels, checkNodes,
+		checkCertificates, checkPlainHTTP, checkInClear, checkClock, checkChannels, checkNodes,
 	} {
 		items = append(items, check(f)...)
 	}

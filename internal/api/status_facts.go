@@ -70,7 +70,7 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 
 // machineFacts adds what concerns the whole server: a caller who sees one app is not told.
 func (s *service) machineFacts(f *facts) {
-	f.PublicURL = s.PublicURL
+	f.PublicURL, f.InClear = s.PublicURL, s.InClear
 	f.ClockStep = f.Now.Round(0).Sub(s.started.Round(0)) - f.Now.Sub(s.started) // Round takes the monotonic reading away
 	if s.Machine != nil {
 		f.Machine = s.Machine()

@@ -6,15 +6,16 @@ type Kind string
 
 // The kinds, those of this server and its machine first.
 const (
-	KindDiskTrouble  Kind = "disk-trouble"  // nothing can be stored
-	KindDiskSpace    Kind = "disk-space"    // the data folder's disk has little room
-	KindClock        Kind = "clock"         // the clock was set while the server ran
-	KindCertificate  Kind = "certificate"   // one expires, or cannot be had
-	KindPlainHTTP    Kind = "plain-http"    // secrets travel unencrypted
-	KindAlertChannel Kind = "alert-channel" // alerts cannot be sent
-	KindNodeSilent   Kind = "node-silent"   // a node shows no sign of life, or what it left waits
-	KindNodeClock    Kind = "node-clock"    // a node's clock is not the database's
-	KindStatusFailed Kind = "status-failed" // the status cannot be judged; found by the alerts alone
+	KindDiskTrouble  Kind = "disk-trouble"     // nothing can be stored
+	KindDiskSpace    Kind = "disk-space"       // the data folder's disk has little room
+	KindClock        Kind = "clock"            // the clock was set while the server ran
+	KindCertificate  Kind = "certificate"      // one expires, or cannot be had
+	KindPlainHTTP    Kind = "plain-http"       // secrets travel unencrypted
+	KindInClear      Kind = "secrets-in-clear" // secrets lie in the database as they are
+	KindAlertChannel Kind = "alert-channel"    // alerts cannot be sent
+	KindNodeSilent   Kind = "node-silent"      // a node shows no sign of life, or what it left waits
+	KindNodeClock    Kind = "node-clock"       // a node's clock is not the database's
+	KindStatusFailed Kind = "status-failed"    // the status cannot be judged; found by the alerts alone
 
 	KindNoSource       Kind = "no-source"       // nothing can come in
 	KindNoEndpoint     Kind = "no-endpoint"     // nothing goes out
@@ -45,7 +46,7 @@ const (
 // Kinds lists every kind.
 func Kinds() []Kind {
 	return []Kind{
-		KindDiskTrouble, KindDiskSpace, KindClock, KindCertificate, KindPlainHTTP, KindAlertChannel, KindNodeSilent, KindNodeClock, KindStatusFailed,
+		KindDiskTrouble, KindDiskSpace, KindClock, KindCertificate, KindPlainHTTP, KindInClear, KindAlertChannel, KindNodeSilent, KindNodeClock, KindStatusFailed,
 		KindNoSource, KindNoEndpoint, KindUnknownSenders,
 		KindSourceSilent, KindSourceUnheard, KindSourceRefusing, KindSourceFrozen, KindSourceShadow, KindLiteralMacros, KindWrongSecrets,
 		KindYMIDsRepeated, KindCopiesConflict, KindEventsHeld, KindEventsUnmatched, KindRewardsUncounted, KindRewardsDeclined,

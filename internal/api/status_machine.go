@@ -107,6 +107,18 @@ func checkPlainHTTP(f *facts) []Item {
 	}}
 }
 
+// checkInClear notes a database that tells its secrets to whoever has a copy of it.
+func checkInClear(f *facts) []Item {
+	if !f.InClear {
+		return nil
+	}
+	return []Item{{
+		Kind: KindInClear, Severity: Note, Subject: "server", Fault: Configuration,
+		What: "bot tokens, network secrets and signing secrets lie in the database as they are, so whoever has a copy of it has them",
+		Next: "make a key (carom keys secret), and name it by `secrets_key_file` on every node",
+	}}
+}
+
 // privateHost says whether a host is this machine or in a private network.
 func privateHost(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {

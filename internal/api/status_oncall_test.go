@@ -109,6 +109,7 @@ func TestJudgeTheMachine(t *testing.T) {
 			KindCertificate, LosingMoney, "no record"},
 		{"an expired certificate", func(f *facts) { f.Certificates = []Certificate{{Domain: "ads.example", NotAfter: noon().Add(-day)}} },
 			KindCertificate, LosingMoney, "has expired"},
+		{"secrets in clear", func(f *facts) { f.InClear = true }, KindInClear, Note, "secrets_key_file"},
 		{"plain HTTP", func(f *facts) { f.PublicURL = "http://ads.example.com" }, KindPlainHTTP, Note, "plain HTTP"},
 		{"a clock that was set back", func(f *facts) { f.ClockStep = -time.Minute }, KindClock, Attention, "set back"},
 		{"a clock that was set ahead", func(f *facts) { f.ClockStep = time.Hour }, KindClock, Note, "set ahead"},

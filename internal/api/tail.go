@@ -49,16 +49,11 @@ func (s *service) tail(ctx context.Context, in *tailIn) (*huma.StreamResponse, e
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		_, w := humago.Unwrap(hctx)
-		w.Header().Set("Content-Type", "text/event-stream")
-		w.Header().Set("Cache-Control", "no-store")
-		w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
-		rc := http.NewResponseController(w)
-		_ = rc.SetWriteDeadline(time.Time{}) // a server without deadlines has none to lift
-		w.WriteHeader(http.StatusOK)
-		if err := rc.Flush(); err != nil {
+		rc, err := startStream(w)
+		if err != nil {
 			return
 		}
-		err := s.follow(hctx.Context(), filter, feed, flushing{w, rc})
+		err = s.follow(hctx.Context(), filter, feed, flushing{w, rc})
 		if err != nil && hctx.Context().Err() == nil {
 			s.Log.WarnContext(hctx.Context(), "tail ended", "error", err)
 		}

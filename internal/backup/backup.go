@@ -4,8 +4,8 @@
 // the end manifest.json with the sum of each. Without its end a backup is worth nothing, and says so. Everything that was
 // acknowledged before the manifest's moment is in it.
 //
-// The journal, signing secrets and users' ids are in a backup as they are in the folder. Settings, the objects file and
-// certificates are not.
+// The journal and users' ids are in a backup as they are in the folder. So are secrets: sealed, beside the folder's own key if it has one.
+// A key that the settings name is not in it, nor are settings, the objects file and certificates.
 package backup
 
 import (
@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -26,8 +27,8 @@ import (
 	"carom/internal/store"
 )
 
-// format numbers the form of backups. A reader refuses one that it does not know.
-const format = 1
+// format numbers the form of backups. A reader refuses one that it does not know. Those of format 1 had no keys: nothing in them was sealed.
+const format = 2
 
 const manifestName = "manifest.json"
 
@@ -37,11 +38,17 @@ const maxManifest = 16 << 20
 // Manifest says what is in a backup.
 type Manifest struct {
 	Format  int       `json:"format"`
-	Carom   string    `json:"carom"`  // version that wrote it
-	Schema  int       `json:"schema"` // of the database
-	At      time.Time `json:"at"`     // everything acknowledged before is in it
+	Carom   string    `json:"carom"`                 // version that wrote it
+	Schema  int       `json:"schema"`                // of the database
+	At      time.Time `json:"at"`                    // everything acknowledged before is in it
+	Key     string    `json:"secrets_key,omitempty"` // id of the key that the secrets in it are sealed by; empty: they are not
 	Files   []File    `json:"files"`
 	Written int64     `json:"-"` // bytes before compression
+}
+
+// HasKey says whether the key that opens the secrets is in the backup.
+func (m *Manifest) HasKey() bool {
+	return slices.ContainsFunc(m.Files, func(f File) bool { return f.Name == store.KeyFile })
 }
 
 // File is one file of a backup.
@@ -60,7 +67,7 @@ func Write(ctx context.Context, st *store.Store, version string, w io.Writer) (M
 	if err != nil {
 		return Manifest{}, err
 	}
-	m := Manifest{Format: format, Carom: version, Schema: snap.Schema, At: snap.At}
+	m := Manifest{Format: format, Carom: version, Schema: snap.Schema, At: snap.At, Key: snap.Key}
 	err = m.write(ctx, snap, w)
 	return m, errors.Join(err, snap.Close())
 }
@@ -182,8 +189,8 @@ func readManifest(r io.Reader) (*Manifest, error) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("its manifest cannot be read: %w: %w", err, carom.ErrInvalid)
 	}
-	if m.Format != format {
-		return nil, fmt.Errorf("it has the format %d and this carom reads %d: use the version that wrote it (%s) or a later one: %w",
+	if m.Format < 1 || m.Format > format {
+		return nil, fmt.Errorf("it has the format %d and this carom reads up to %d: use the version that wrote it (%s) or a later one: %w",
 			m.Format, format, m.Carom, carom.ErrInvalid)
 	}
 	return &m, nil

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,13 +23,19 @@ import (
 	"carom/internal/backup"
 	"carom/internal/caromtest"
 	"carom/internal/reward"
+	"carom/internal/seal"
 	"carom/internal/store"
 )
 
 // open opens a store that closes buckets and segments often, and runs it until the test or stop ends it.
 func open(t *testing.T, dir string) (*store.Store, func()) {
 	t.Helper()
-	s, err := store.Open(dir, store.Options{BucketEvents: 400, SegmentRewards: 150, Decide: reward.Decide})
+	return openWith(t, dir, nil)
+}
+
+func openWith(t *testing.T, dir string, keys *seal.Ring) (*store.Store, func()) {
+	t.Helper()
+	s, err := store.Open(dir, store.Options{BucketEvents: 400, SegmentRewards: 150, Decide: reward.Decide, Keys: keys})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -337,6 +344,102 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Errorf("Restore again = %v", err)
 	}
 	open(t, dir)
+}
+
+// A folder's own key is in its backups: they restore anywhere. A key that the settings name is not: a backup tells no secret without it.
+func TestTheKeyOfABackup(t *testing.T) {
+	const token = "4242:token-of-the-bot"
+	for name, keys := range map[string]*seal.Ring{"the folder's own": nil, "of the settings": ring(t), "older in front of the folder's own": ring(t)} {
+		dir := filepath.Join(t.TempDir(), "data")
+		if name == "older in front of the folder's own" { // which stays in the folder
+			_, stop := open(t, dir)
+			stop()
+		}
+		s, stop := openWith(t, dir, keys)
+		if _, err := s.SetObjects(t.Context(), carom.Objects{Apps: []carom.App{{Name: "game", BotToken: token}}}); err != nil {
+			t.Fatal(err)
+		}
+		data, m := written(t, s)
+		stop()
+		plain := unpacked(t, data)
+		if strings.Contains(plain, token) || m.Key == "" || m.HasKey() != (keys == nil) || strings.Contains(plain, "# Opens") != (keys == nil) {
+			t.Errorf("%s: sealed by %q, the key is in it: %v; the token shows: %v", name, m.Key, m.HasKey(), strings.Contains(plain, token))
+		}
+		if keys == nil {
+			got, err := backup.Restore(t.Context(), bytes.NewReader(data), filepath.Join(t.TempDir(), "new"), false, store.Options{})
+			if err != nil || got.Lacks != "" || got.Key != m.Key {
+				t.Fatalf("%s: Restore = %+v, %v", name, got, err)
+			}
+			wantToken(t, got.Folder, nil, token)
+			continue
+		}
+		got, err := backup.Restore(t.Context(), bytes.NewReader(data), filepath.Join(t.TempDir(), "without"), false, store.Options{})
+		if err != nil || got.Lacks != m.Key {
+			t.Fatalf("%s: Restore without the key = %+v, %v, want the id of the key that is missing", name, got, err)
+		}
+		if _, err := store.Open(got.Folder, store.Options{}); !errors.Is(err, carom.ErrInvalid) || !strings.Contains(err.Error(), m.Key) {
+			t.Errorf("%s: Open without the key = %v, want its id", name, err)
+		}
+		wantToken(t, got.Folder, keys, token)
+		if got, err := backup.Restore(t.Context(), bytes.NewReader(data), filepath.Join(t.TempDir(), "with"), false, store.Options{Keys: keys}); err != nil || got.Lacks != "" {
+			t.Errorf("%s: Restore with the key = %+v, %v", name, got, err)
+		}
+	}
+}
+
+func ring(t *testing.T) *seal.Ring {
+	t.Helper()
+	keys, err := seal.Parse(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// unpacked is all that is in a backup.
+func unpacked(t *testing.T, data []byte) string {
+	t.Helper()
+	z, err := zstd.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	plain, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
+}
+
+func wantToken(t *testing.T, dir string, keys *seal.Ring, token string) {
+	t.Helper()
+	s, stop := openWith(t, dir, keys)
+	defer stop()
+	if o, err := s.Objects(t.Context()); err != nil || len(o.Apps) != 1 || string(o.Apps[0].BotToken) != token {
+		t.Errorf("the restored folder has %d apps, %v, want one with its token", len(o.Apps), err)
+	}
+}
+
+// A backup of a release that sealed nothing has no key in it, and is of format 1.
+func TestABackupOfAnEarlierFormat(t *testing.T) {
+	s, stop := open(t, t.TempDir())
+	s.Accept(paid("a"))
+	data, _ := written(t, s)
+	stop()
+	var older bytes.Buffer
+	z, err := zstd.NewWriter(&older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(z, strings.Replace(unpacked(t, data), `"format": 2`, `"format": 1`, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := backup.Verify(t.Context(), &older); err != nil || m.Format != 1 {
+		t.Errorf("Verify = %+v, %v", m, err)
+	}
 }
 
 // What reads too slowly, hangs up or is full ends a backup with an error, and the store goes on.

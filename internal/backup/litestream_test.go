@@ -76,7 +76,7 @@ func TestLitestream(t *testing.T) {
 				return false
 			}
 			checked, err := store.Check(t.Context(), restored, store.Options{})
-			if err != nil || len(checked.Ledger.Faults) > 0 {
+			if err != nil || len(checked.Ledger.Faults) > 0 || checked.Lacks == "" {
 				t.Fatalf("the copy: %+v, %v", checked, err)
 			}
 			return checked.Ledger.Rewards == int64(len(all))
@@ -92,7 +92,15 @@ func TestLitestream(t *testing.T) {
 	arrived()
 	end()
 	stop()
-	copied, _ := open(t, filepath.Join(dir, fmt.Sprint("restored", copies)))
+	restored := filepath.Join(dir, fmt.Sprint("restored", copies))
+	key, err := os.ReadFile(filepath.Join(data, store.KeyFile)) // it was put away beside the copies, once
+	if err == nil {
+		err = os.WriteFile(filepath.Join(restored, store.KeyFile), key, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied, _ := open(t, restored)
 	for some := range slices.Chunk(all, 200) {
 		again := make([]*carom.Submission, len(some))
 		for i, ymid := range some {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"carom/internal/config"
+	"carom/internal/seal"
 	"carom/internal/server"
 )
 
@@ -122,6 +123,11 @@ func (s *Server) run() error {
 		return err
 	}
 	cfg.Objects, cfg.Database = s.file, s.url
+	if s.url != "" {
+		if cfg.SecretsKeys, err = seal.Parse(SecretsKey); err != nil {
+			return err
+		}
+	}
 	if s.opts.Private {
 		cfg.PrivateListen = "127.0.0.1:0"
 	}

@@ -14,6 +14,9 @@ import (
 // tests then run once more.
 func OnPostgreSQL() bool { return os.Getenv("CAROM_TEST_STORE") == "postgres" }
 
+// SecretsKey is what seals secrets in the databases of tests, as the setting secrets_key takes it.
+const SecretsKey = "5ec2e75b0a1d4c3f96e8d7c6b5a49382716051403f2e1d0c9b8a796857463524"
+
 // Database makes a database of the test's own, with carom's tables, and returns its URL.
 func Database(t testing.TB) string {
 	t.Helper()

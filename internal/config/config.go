@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/seal"
 )
 
 // Config is the result: every setting with its value, checked.
@@ -28,6 +29,8 @@ type Config struct {
 	Database   string // URL of a PostgreSQL database; empty: SQLite in the data folder
 	NodeName   string // of this node of several
 	Deployment string // that the database belongs to; empty: the host of BaseURL
+
+	SecretsKeys *seal.Ring // that seal stored secrets, the newest first; nil: a data folder has its own, and a database has none
 
 	Objects  string // path of the objects file that is followed; empty: objects come from `carom apply`
 	Settings string // path of the settings file; empty: none
@@ -59,6 +62,8 @@ type Config struct {
 	MaxConnections           int            // inbound, at the same time
 	MaxConnectionsPerAddress int            // of them, of one address; 0: an eighth
 	UnverifiedPerAddress     int            // requests a second that prove nothing; 0: no limit
+	APIRate                  int            // requests a second to /v1 of one caller; 0: no limit
+	APIBurst                 int            // of them, at once
 	ExemptAddresses          []netip.Prefix // without limits per address
 	ReadHeaderTimeout        time.Duration
 	IdleTimeout              time.Duration
@@ -69,6 +74,7 @@ type Config struct {
 
 	Retention           time.Duration // of events
 	UnverifiedRetention time.Duration // of the sample of unverified postbacks
+	AuditRetention      time.Duration // of the audit log
 	BucketEvents        int           // events after which a time bucket is closed
 	CacheMB             int           // page cache of SQLite, in MiB
 
@@ -92,28 +98,43 @@ const (
 // secretText shows a secret that is set.
 const secretText = "***"
 
+// Shown is a setting as people may see it.
+type Shown struct {
+	Key    string
+	Value  string // as the settings file would say it; a secret that is set is masked
+	Origin Origin
+	Help   string // a sentence without its full stop
+}
+
+// Shown lists every setting, in the order of the documents.
+func (c Config) Shown() []Shown { return shown(settings(), &c) }
+
+func shown(table []setting, c *Config) []Shown {
+	list := make([]Shown, len(table))
+	for i, s := range table {
+		list[i] = Shown{Key: s.key, Value: s.bind(c).String(), Origin: cmp.Or(c.Origins[s.key], FromDefault), Help: s.help}
+		if s.secret && list[i].Value != "" {
+			list[i].Value = secretText
+		}
+	}
+	return list
+}
+
 // Show prints every setting, one a line: key, value, origin. Secrets are masked.
 func (c Config) Show() string { return show(settings(), &c) }
 
 func show(table []setting, c *Config) string {
-	rows := make([][3]string, len(table))
+	rows := shown(table, c)
 	var wide [2]int
-	for i, s := range table {
-		value := s.bind(c).String()
-		switch {
-		case value == "":
-			value = `""`
-		case s.secret:
-			value = secretText
-		}
-		rows[i] = [3]string{s.key, value, string(cmp.Or(c.Origins[s.key], FromDefault))}
-		wide[0], wide[1] = max(wide[0], len(s.key)), max(wide[1], len(value))
+	for i := range rows {
+		rows[i].Value = cmp.Or(rows[i].Value, `""`)
+		wide[0], wide[1] = max(wide[0], len(rows[i].Key)), max(wide[1], len(rows[i].Value))
 	}
 	var b strings.Builder
 	for _, row := range rows {
-		b.WriteString(row[0] + strings.Repeat(" ", wide[0]-len(row[0])+2))
-		b.WriteString(row[1] + strings.Repeat(" ", wide[1]-len(row[1])+2))
-		b.WriteString(row[2] + "\n")
+		b.WriteString(row.Key + strings.Repeat(" ", wide[0]-len(row.Key)+2))
+		b.WriteString(row.Value + strings.Repeat(" ", wide[1]-len(row.Value)+2))
+		b.WriteString(string(row.Origin) + "\n")
 	}
 	return b.String()
 }
@@ -128,6 +149,9 @@ func (c *Config) DeploymentName() string {
 	}
 	return c.Deployment
 }
+
+// InClear says whether secrets are stored as they are: a data folder has a key of its own, a database has none.
+func (c *Config) InClear() bool { return c.Database != "" && c.SecretsKeys == nil }
 
 // CertificateFolder is where certificates that were obtained are kept.
 func (c *Config) CertificateFolder() string { return filepath.Join(c.Data, "certificates") }

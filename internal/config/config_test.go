@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"carom"
+	"carom/internal/seal"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/config.md")
@@ -47,10 +48,10 @@ func defaults() Config {
 	return Config{
 		Data: "./carom-data", Listen: "127.0.0.1:8080", LogLevel: slog.LevelInfo, LogFormat: "text", Metrics: true,
 		ACMECA: "https://acme-v02.api.letsencrypt.org/directory", ACMEInterval: 10 * time.Minute,
-		MaxConnections: 10_000, UnverifiedPerAddress: 50, ExemptAddresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		MaxConnections: 10_000, UnverifiedPerAddress: 50, APIRate: 50, APIBurst: 200, ExemptAddresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute, ShutdownGrace: 15 * time.Second,
 		MaxQueue: 16384, MaxInFlight: 4096,
-		Retention: 30 * 24 * time.Hour, UnverifiedRetention: 7 * 24 * time.Hour, BucketEvents: 1_000_000, CacheMB: 16,
+		Retention: 30 * 24 * time.Hour, UnverifiedRetention: 7 * 24 * time.Hour, AuditRetention: 400 * 24 * time.Hour, BucketEvents: 1_000_000, CacheMB: 16,
 		Alerts: Alerts{TelegramAPI: "https://api.telegram.org"},
 	}
 }
@@ -275,9 +276,10 @@ func TestSecretsComeFromFilesAndAreMasked(t *testing.T) {
 		t.Errorf("Show printed %q, want the secret masked", shown)
 	}
 	for name, vars := range map[string][]string{
-		"both forms":   {"CAROM_TOKEN=x", "CAROM_TOKEN_FILE=" + path},
-		"no such file": {"CAROM_TOKEN_FILE=" + path + "x"},
-		"a bad value":  {"CAROM_TOKEN=bad"},
+		"both forms":    {"CAROM_TOKEN=x", "CAROM_TOKEN_FILE=" + path},
+		"no such file":  {"CAROM_TOKEN_FILE=" + path + "x"},
+		"an empty file": {"CAROM_TOKEN_FILE=" + os.DevNull},
+		"a bad value":   {"CAROM_TOKEN=bad"},
 	} {
 		_, err := load(secretTable(), nil, environ(vars...))
 		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "bad") {
@@ -288,6 +290,33 @@ func TestSecretsComeFromFilesAndAreMasked(t *testing.T) {
 	flags(secretTable(), fs)
 	if fs.Lookup("token") != nil || fs.Lookup("token-file") == nil {
 		t.Error("the secret has a flag, or its file has none")
+	}
+}
+
+func TestSecretsKeys(t *testing.T) {
+	newest, older := seal.NewKey(), seal.NewKey()
+	path := filepath.Join(t.TempDir(), "secrets.key")
+	if err := os.WriteFile(path, []byte("# since May\n"+newest+"\n"+older+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, vars := range map[string][]string{"file": {"CAROM_SECRETS_KEY_FILE=" + path}, "variable": {"CAROM_SECRETS_KEY=" + newest + "," + older}} {
+		c, err := Load(nil, environ(vars...))
+		if err != nil || c.SecretsKeys.Text() != newest+"\n"+older+"\n" {
+			t.Errorf("%s: keys %v, %v", name, c.SecretsKeys, err)
+		}
+		if shown := c.Show(); strings.Contains(shown, newest) || strings.Contains(shown, older) {
+			t.Errorf("%s: Show printed a key", name)
+		}
+	}
+	if c, err := Load(nil, environ("CAROM_SECRETS_KEY=")); err != nil || c.SecretsKeys != nil {
+		t.Errorf("without a key: %v, %v", c.SecretsKeys, err)
+	}
+	for _, text := range []string{"CHANGE", newest[1:], newest + " " + older[1:], "# nothing"} {
+		_, err := Load(nil, environ("CAROM_SECRETS_KEY="+text))
+		var fault *carom.FieldError
+		if !errors.As(err, &fault) || fault.Field != "secrets_key" || !strings.Contains(err.Error(), "carom keys secret") || strings.Contains(err.Error(), text) {
+			t.Errorf("secrets_key %q: %v, want an error that names the setting and the fix, and not the text", text, err)
+		}
 	}
 }
 

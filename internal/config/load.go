@@ -248,10 +248,14 @@ func readSecret(path string) (string, error) {
 	if err == nil && len(data) > maxSecretBytes {
 		err = fmt.Errorf("it has %d bytes, which is no secret", len(data))
 	}
+	text := strings.TrimSpace(string(data))
+	if err == nil && text == "" {
+		err = errors.New("it is empty")
+	}
 	if err != nil {
 		return "", fmt.Errorf("the file cannot be used (%w): create it, or change the path", err)
 	}
-	return strings.TrimSpace(string(data)), nil
+	return text, nil
 }
 
 // textOf writes a value of a YAML file as the text that it stood for. A list becomes a text with commas.

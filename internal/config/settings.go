@@ -32,6 +32,8 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.NodeName} }},
 		{key: "deployment", help: "name of what shares the database, which refuses nodes of another; empty: the host of `base_url`",
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Deployment} }},
+		{key: "secrets_key", secret: true, help: "key that secrets in the database are sealed by, as `carom keys secret` makes it; several are separated by commas, blanks or lines, the newest first: it seals, the others only open. Better: `secrets_key_file`. Without it a data folder has a key of its own in its file secrets.key, and PostgreSQL holds secrets as they are",
+			bind: func(c *Config) pflag.Value { return &keysValue{&c.SecretsKeys} }},
 		{key: "config", help: "objects file to follow (carom.yaml), read again when it changes; without it, objects come from `carom apply`",
 			bind: func(c *Config) pflag.Value { return &textValue{to: &c.Objects} }},
 
@@ -117,6 +119,10 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value { return &intValue{&c.MaxConnectionsPerAddress, 0, 1_000_000} }},
 		{key: "unverified_per_address", init: "50", help: "requests a second from one address that prove nothing, four times as many at once; more are told to try later and cost nothing. 0: no limit",
 			bind: func(c *Config) pflag.Value { return &intValue{&c.UnverifiedPerAddress, 0, 1_000_000} }},
+		{key: "api_rate", init: "50", help: "requests a second to /v1 of one caller: a key, a link, a member, or an address that proves nothing; more are answered 429. Not for reported events, views and the local socket. 0: no limit",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.APIRate, 0, 1_000_000} }},
+		{key: "api_burst", init: "200", help: "of them, those that may come at once",
+			bind: func(c *Config) pflag.Value { return &intValue{&c.APIBurst, 1, 1_000_000} }},
 		{key: "exempt_addresses", init: "127.0.0.0/8,::1/128", help: "networks or addresses, separated by commas, to which limits per address do not apply; `trusted_proxies` are exempt anyway",
 			bind: func(c *Config) pflag.Value { return &prefixesValue{&c.ExemptAddresses} }},
 		{key: "read_header_timeout", init: "5s", help: "time that a client has to send the head of a request",
@@ -135,6 +141,8 @@ func settings() []setting {
 			bind: func(c *Config) pflag.Value { return &durationValue{&c.Retention, day, 3650 * day} }},
 		{key: "unverified_retention", init: "7d", help: "how long the sample of unverified postbacks is kept",
 			bind: func(c *Config) pflag.Value { return &durationValue{&c.UnverifiedRetention, time.Hour, 3650 * day} }},
+		{key: "audit_retention", init: "400d", help: "how long the audit log is kept: who changed what, and who was refused",
+			bind: func(c *Config) pflag.Value { return &durationValue{&c.AuditRetention, day, 3650 * day} }},
 		{key: "bucket_events", init: "1000000", help: "events after which a time bucket is closed, if a day does not close it first",
 			bind: func(c *Config) pflag.Value { return &intValue{&c.BucketEvents, 1000, 4_000_000} }}, // a search key has room for 2^22 a bucket
 		{key: "cache_mb", init: "16", help: "page cache of SQLite in MiB",

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/seal"
 )
 
 // The types below are the kinds of settings. Each is a pflag.Value at a field of Config: Set reads a text, and its error says what
@@ -196,6 +197,21 @@ func (v *originsValue) Set(s string) error {
 
 func (v *originsValue) String() string { return strings.Join(*v.to, ",") }
 func (v *originsValue) Type() string   { return "origins" }
+
+// keysValue is a setting of keys. It never writes them, but their ids.
+type keysValue struct{ to **seal.Ring }
+
+func (v *keysValue) Set(s string) error {
+	keys, err := seal.Parse(s)
+	if err != nil || keys == nil && s != "" {
+		return errors.New("give 32 bytes in hexadecimal or base64, as `carom keys secret` makes them; several are separated by commas, blanks or lines")
+	}
+	*v.to = keys
+	return nil
+}
+
+func (v *keysValue) String() string { return (*v.to).String() }
+func (v *keysValue) Type() string   { return "keys" }
 
 // isDomain says whether s is a host name of letters, digits and dashes, and no address.
 func isDomain(s string) bool {

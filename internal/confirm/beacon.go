@@ -219,7 +219,7 @@ func (d *Door) decide(ctx context.Context, c *catalog, f *facts, rc carom.Receiv
 	ev.Received = rc
 	// The source is no part of it: it may get another name while an ad is shown.
 	key := carom.DedupeKey{Sum: carom.SumOf("sdk", a.name, string(f.id[:]), string(kind)), Window: carom.DefaultDedupeWindow}
-	receipt, err := d.opts.Events.Confirm(ctx, ev, key, f.format.Sends(kind))
+	receipt, err := d.opts.Events.Confirm(ctx, ev, key, f.started, f.format.Sends(kind))
 	if err != nil || receipt.Duplicate {
 		for _, n := range counted {
 			d.rates.undo(n)
@@ -304,7 +304,7 @@ func (f *facts) event(a *app, kind carom.EventType, reasons []Reason) *carom.Eve
 		note("ad_from", "ad_server")
 	}
 	note("init_data", f.user.word())
-	note("declined", join(reasons))
+	note(carom.FieldDeclined, join(reasons))
 	return ev
 }
 

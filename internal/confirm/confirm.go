@@ -41,10 +41,10 @@ const (
 	ShowLife = 15 * time.Minute
 )
 
-// Events takes what was confirmed or declined. owed says whether endpoints get it. Its receipt comes when the event is
+// Events takes what was confirmed or declined. began is when the ad did, owed says whether endpoints get it. Its receipt comes when the event is
 // stored. The error is carom.ErrUnavailable when nothing was stored, carom.ErrNotFound when there is no such source.
 type Events interface {
-	Confirm(ctx context.Context, ev *carom.Event, key carom.DedupeKey, owed bool) (carom.Receipt, error)
+	Confirm(ctx context.Context, ev *carom.Event, key carom.DedupeKey, began time.Time, owed bool) (carom.Receipt, error)
 }
 
 // Store finds a stored event, for whoever repeats a beacon.

@@ -395,9 +395,9 @@ func TestRunEnds(t *testing.T) {
 // slow events take a moment each, however many come at once.
 type slow struct{ *events }
 
-func (s *slow) Confirm(ctx context.Context, ev *carom.Event, key carom.DedupeKey, owed bool) (carom.Receipt, error) {
+func (s *slow) Confirm(ctx context.Context, ev *carom.Event, key carom.DedupeKey, began time.Time, owed bool) (carom.Receipt, error) {
 	time.Sleep(5 * time.Millisecond)
-	return s.events.Confirm(ctx, ev, key, owed)
+	return s.events.Confirm(ctx, ev, key, began, owed)
 }
 
 // TestManyAreSettledAtOnce lets two thousand ads come to the end of their time in one second.
@@ -428,12 +428,12 @@ type waiting struct {
 	free    chan error
 }
 
-func (w *waiting) Confirm(ctx context.Context, ev *carom.Event, key carom.DedupeKey, owed bool) (carom.Receipt, error) {
+func (w *waiting) Confirm(ctx context.Context, ev *carom.Event, key carom.DedupeKey, began time.Time, owed bool) (carom.Receipt, error) {
 	w.arrived <- struct{}{}
 	if err := <-w.free; err != nil {
 		return carom.Receipt{}, err
 	}
-	return w.events.Confirm(ctx, ev, key, owed)
+	return w.events.Confirm(ctx, ev, key, began, owed)
 }
 
 // TestWhoWaits lets many send one beacon while it is being stored: all hear what it came to, also when that is nothing.

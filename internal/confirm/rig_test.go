@@ -106,7 +106,7 @@ type events struct {
 
 func newEvents() *events { return &events{byKey: map[[16]byte]carom.EventID{}} }
 
-func (e *events) Confirm(_ context.Context, ev *carom.Event, key carom.DedupeKey, owed bool) (carom.Receipt, error) {
+func (e *events) Confirm(_ context.Context, ev *carom.Event, key carom.DedupeKey, began time.Time, owed bool) (carom.Receipt, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.calls++

@@ -74,6 +74,9 @@ func (l *lane) attempt(t turn) result {
 		}
 	}
 	l.e.opts.Observe(o, a.Took)
+	if w := l.e.opts.Watch; w != nil && w.Watched() {
+		w.Put(carom.Watched{Sent: &carom.SentAttempt{Attempt: *a, Endpoint: t.ep.ID()}, For: t.d.Event})
+	}
 	l.e.record(t.d, a)
 	return result{made: true, outcome: o, due: a.Due}
 }

@@ -52,6 +52,12 @@ type Client interface {
 	Close()
 }
 
+// Watch is who watches what is sent.
+type Watch interface {
+	Watched() bool // whether anybody does
+	Put(w carom.Watched)
+}
+
 // Options are what an engine is made of. Zero fields mean their defaults.
 type Options struct {
 	Store       Store
@@ -63,6 +69,7 @@ type Options struct {
 	Clock       func() time.Time             // nil: the system's. With Peers it has to be one that all nodes share
 	Random      func() float64               // in [0, 1); nil: math/rand
 	Observe     func(Outcome, time.Duration) // told of every attempt; nil: nobody is
+	Watch       Watch                        // shown every attempt; nil: nobody watches
 	Log         *slog.Logger
 }
 

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,12 @@ type Failures interface {
 	Failed(client netip.Addr)     // a request from it has proved nothing
 }
 
+// Watch is who watches what comes in.
+type Watch interface {
+	Watched() bool // whether anybody does
+	Put(w carom.Watched)
+}
+
 // Limits of a request.
 const (
 	MaxURLBytes     = 16 << 10  // of a received postback's URL
@@ -74,6 +81,7 @@ type Options struct {
 	Views          Views                                 // nil: none can be opened
 	Tell           func(carom.ViewID, carom.ViewOutcome) // told what an event of an opened view came to; nil: nobody waits
 	TrustedProxies []netip.Prefix                        // whose X-Forwarded-For is believed
+	Watch          Watch                                 // told what has become of everything; nil: nobody watches
 	Failures       Failures                              // who fails to prove anything too often; nil: it does not matter
 	Keys           network.Keys                          // the key lists of networks that sign with private keys
 	PassOn         http.RoundTripper                     // what reaches today's receivers of sources in shadow; nil: carom answers by itself
@@ -164,6 +172,7 @@ func (d *Door) commit(subs ...*carom.Submission) {
 		case s.Err == nil && !s.Receipt.Duplicate:
 			d.opts.Lanes.Offer(s)
 			d.tell(s)
+			d.watched(s)
 			d.counts[network.Accepted].Inc()
 			for _, t := range s.Targets {
 				if t.Direct && t.Unowed {
@@ -174,6 +183,7 @@ func (d *Door) commit(subs ...*carom.Submission) {
 		case s.Err != nil:
 			d.counts[network.TryLater].Inc()
 		default:
+			d.watched(s)
 			d.counts[network.Duplicate].Inc()
 		}
 		for _, t := range s.Targets {
@@ -183,6 +193,28 @@ func (d *Door) commit(subs ...*carom.Submission) {
 		}
 	}
 }
+
+// watched shows an event, or a copy of one, to those who watch.
+func (d *Door) watched(s *carom.Submission) {
+	if !d.isWatched() || s.Event.Source == carom.SourceCarom {
+		return
+	}
+	if s.Receipt.Duplicate {
+		of := *s.Event // which is given the id of the first one
+		d.opts.Watch.Put(carom.Watched{Event: &of, Outcome: carom.OutcomeDuplicate, First: s.Receipt.ID})
+		return
+	}
+	outcome := carom.OutcomeUnmatched
+	switch {
+	case s.Event.Held != "":
+		outcome = carom.OutcomeHeld
+	case slices.ContainsFunc(s.Targets, func(t carom.Target) bool { return !t.Unowed }):
+		outcome = carom.OutcomeAccepted
+	}
+	d.opts.Watch.Put(carom.Watched{Event: s.Event, Outcome: outcome})
+}
+
+func (d *Door) isWatched() bool { return d.opts.Watch != nil && d.opts.Watch.Watched() }
 
 // headers that are the same for every answer, made once.
 var (

@@ -51,7 +51,8 @@ type arrival struct {
 	c      *Catalog
 	src    *source
 	secret string
-	trial  *trial // of a source in shadow, else nil; told what becomes of the request
+	trial  *trial // of a source in shadow, and of a test, else nil; told what becomes of the request
+	test   bool   // its event is marked as one
 }
 
 // take verifies and judges what came for a source, stores it and answers.
@@ -99,6 +100,9 @@ func (d *Door) take(w http.ResponseWriter, r *http.Request, at arrival) {
 	if verdict.Event == nil {
 		t.refused(d.refuse(w, src, rc, verdict), verdict.Refused)
 		return
+	}
+	if at.test {
+		verdict.Event.Flags |= carom.FlagTest
 	}
 	sub := carom.Submission{Event: verdict.Event, Key: verdict.Key}
 	// A network that has sent its postback may hang up: it counts all the same.
@@ -208,6 +212,9 @@ func (d *Door) refuse(w http.ResponseWriter, src *source, rc carom.Received, v n
 		return ""
 	}
 	d.counts[network.RefusedOutcome].Inc()
+	if d.isWatched() {
+		d.opts.Watch.Put(carom.Watched{Refused: refused})
+	}
 	d.opts.Log.Debug("postback refused", "source_id", src.ID(), "reason", v.Refused, "received_id", refused.ID)
 	answer := profile.Answer(network.RefusedOutcome, v)
 	if v.Refused == carom.ReasonBadMethod {
@@ -236,6 +243,11 @@ func (d *Door) unverified(w http.ResponseWriter, v carom.Unverified) {
 		d.opts.Failures.Failed(v.Received.Client)
 	}
 	d.opts.Store.Unverified(v)
+	if d.isWatched() {
+		shown := v
+		shown.Received.Body, shown.Received.Header = nil, nil // which may be large, and are of no use to who watches
+		d.opts.Watch.Put(carom.Watched{Unverified: &shown})
+	}
 	d.counts[network.Unverified].Inc()
 	write(w, network.Forbidden())
 }

@@ -18,6 +18,7 @@ import (
 
 	"carom"
 	"carom/internal/pgtest"
+	"carom/internal/seal"
 )
 
 // moveProcess names the variable that makes this test's binary a process that moves what the variable says.
@@ -25,8 +26,8 @@ const moveProcess = "CAROM_TEST_MOVE"
 
 // order is what such a process moves.
 type order struct {
-	Folder, URL string
-	Now         time.Time
+	Folder, URL, Keys string
+	Now               time.Time
 }
 
 func TestMain(m *testing.M) {
@@ -38,9 +39,13 @@ func TestMain(m *testing.M) {
 
 func moveAsProcess(text string) int {
 	var o order
+	var keys *seal.Ring
 	err := json.Unmarshal([]byte(text), &o)
 	if err == nil {
-		_, err = Run(context.Background(), Options{Folder: o.Folder, URL: o.URL, Clock: func() time.Time { return o.Now }, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+		keys, err = seal.Parse(o.Keys)
+	}
+	if err == nil {
+		_, err = Run(context.Background(), Options{Folder: o.Folder, URL: o.URL, Keys: keys, Clock: func() time.Time { return o.Now }, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -56,7 +61,7 @@ func (f *filled) process(t *testing.T, url string) (p *exec.Cmd, says *bytes.Buf
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(order{f.dir, url, f.clock.now()})
+	text, err := json.Marshal(order{f.dir, url, testKeys.Text(), f.clock.now()})
 	if err != nil {
 		t.Fatal(err)
 	}

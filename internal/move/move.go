@@ -21,16 +21,18 @@ import (
 	"carom"
 	"carom/internal/books"
 	"carom/internal/postgres"
+	"carom/internal/seal"
 	"carom/internal/store"
 )
 
 // Options say what to move, and how.
 type Options struct {
-	Folder string // the data folder
-	URL    string // of the database: postgres://…
-	Live   bool   // the server goes on working in the folder: only what does not grow any more is moved
-	Verify bool   // nothing is moved: everything is read again on both sides and compared
-	Sample int    // how many events, picked at random, are compared as the two stores tell them
+	Folder string     // the data folder
+	URL    string     // of the database: postgres://…
+	Live   bool       // the server goes on working in the folder: only what does not grow any more is moved
+	Verify bool       // nothing is moved: everything is read again on both sides and compared
+	Keys   *seal.Ring // of the settings, by which secrets are sealed; nil: the folder has its own
+	Sample int        // how many events, picked at random, are compared as the two stores tell them
 	Clock  func() time.Time
 	Log    *slog.Logger
 	// Progress is called when a part was moved or compared; nil: nobody wants to know.
@@ -51,15 +53,16 @@ type Progress struct {
 
 // Report is what a move did.
 type Report struct {
-	To      string        `json:"to"`       // the database, without its password
-	Moved   int           `json:"moved"`    // parts
-	Rows    int64         `json:"rows"`     // in them
-	Kept    int           `json:"kept"`     // parts that an earlier run had brought and that have not changed
-	Checked int           `json:"checked"`  // parts that were compared
-	Sampled int           `json:"sampled"`  // events that were compared as the two stores tell them
-	Took    time.Duration `json:"took_ns"`  // of all
-	Check   time.Duration `json:"check_ns"` // of comparing
-	Ended   bool          `json:"ended"`    // the database has everything, and the folder is not used any more
+	To      string        `json:"to"`          // the database, without its password
+	Moved   int           `json:"moved"`       // parts
+	Rows    int64         `json:"rows"`        // in them
+	Kept    int           `json:"kept"`        // parts that an earlier run had brought and that have not changed
+	Checked int           `json:"checked"`     // parts that were compared
+	Sampled int           `json:"sampled"`     // events that were compared as the two stores tell them
+	Took    time.Duration `json:"took_ns"`     // of all
+	Check   time.Duration `json:"check_ns"`    // of comparing
+	Ended   bool          `json:"ended"`       // the database has everything, and the folder is not used any more
+	Key     string        `json:"secrets_key"` // id of the key that the nodes need: the folder's secrets are moved as they were sealed
 	// Differences say in words what is not the same on both sides. With any, the move has not ended.
 	Differences []string `json:"differences"`
 }
@@ -101,11 +104,11 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err := m.open(ctx); err != nil {
 		return nil, err
 	}
-	ended, err := m.target.Begin(ctx, m.src.Life, m.src.Seal)
+	ended, err := m.target.Begin(ctx, m.src.Life, m.src.Seal, m.src.Keys)
 	if err != nil {
 		return nil, err
 	}
-	m.report.To, m.report.Differences = m.target.Name(), []string{}
+	m.report.To, m.report.Key, m.report.Differences = m.target.Name(), m.src.Keys.ID(), []string{}
 	if ended && o.Live {
 		return nil, fmt.Errorf("everything was moved to %s before: %w", m.report.To, carom.ErrConflict)
 	}
@@ -143,7 +146,7 @@ func (m *mover) open(ctx context.Context) (err error) {
 	}
 	if !m.Live {
 		m.store, err = store.Open(m.Folder, store.Options{
-			Retention: keepAll, CountRetention: keepAll, UnverifiedRetention: keepAll, BucketAge: keepAll, Clock: m.Clock, Log: m.Log, Moved: true,
+			Retention: keepAll, CountRetention: keepAll, UnverifiedRetention: keepAll, BucketAge: keepAll, Clock: m.Clock, Log: m.Log, Keys: m.Keys, Moved: true,
 		})
 		if errors.Is(err, carom.ErrConflict) {
 			return fmt.Errorf("%w; stop the server before the last run of the move; `carom move --live` moves most of it while the server runs", err)
@@ -157,7 +160,7 @@ func (m *mover) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if m.src, err = store.OpenSource(m.Folder); err != nil {
+	if m.src, err = store.OpenSource(m.Folder, m.Keys); err != nil {
 		return err
 	}
 	m.target, err = postgres.OpenTarget(ctx, m.URL, m.Log)

@@ -41,7 +41,7 @@ func (c *clock) advance(d time.Duration) { c.ns.Add(int64(d)) }
 // folder opens the data folder as a server would, and returns how to stop it.
 func folder(t testing.TB, dir string, c *clock, bucketEvents int) (s *store.Store, stop func()) {
 	t.Helper()
-	s, err := store.Open(dir, store.Options{BucketEvents: bucketEvents, Clock: c.now, Decide: reward.Decide})
+	s, err := store.Open(dir, store.Options{BucketEvents: bucketEvents, Clock: c.now, Decide: reward.Decide, Keys: testKeys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func folder(t testing.TB, dir string, c *clock, bucketEvents int) (s *store.Stor
 // node opens the database as a server would.
 func node(t testing.TB, url string, c *clock) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Options{URL: url, Clock: c.now, Decide: reward.Decide})
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: url, Clock: c.now, Decide: reward.Decide, Keys: testKeys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func (f *filled) content(t testing.TB) map[string]any {
 }
 
 func (f *filled) options(url string) Options {
-	return Options{Folder: f.dir, URL: url, Clock: f.clock.now, Sample: 1000}
+	return Options{Folder: f.dir, URL: url, Clock: f.clock.now, Keys: testKeys, Sample: 1000}
 }
 
 var errCut = errors.New("cut")
@@ -294,7 +294,7 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 			if cuts++; cuts > 200 {
 				t.Fatal("it never ends")
 			}
-			if _, err := postgres.Open(t.Context(), postgres.Options{URL: url}); !errors.Is(err, carom.ErrConflict) || !strings.Contains(err.Error(), "carom move") {
+			if _, err := postgres.Open(t.Context(), postgres.Options{URL: url, Keys: testKeys}); !errors.Is(err, carom.ErrConflict) || !strings.Contains(err.Error(), "carom move") {
 				t.Fatalf("a node that starts on half of it: %v", err)
 			}
 			continue
@@ -306,7 +306,7 @@ func TestMoveCutOffEverywhere(t *testing.T) {
 	if cuts < 5 {
 		t.Errorf("cut off %d times only", cuts)
 	}
-	if _, err := store.Open(f.dir, store.Options{}); !errors.Is(err, carom.ErrConflict) || !strings.Contains(err.Error(), "--database") {
+	if _, err := store.Open(f.dir, store.Options{Keys: testKeys}); !errors.Is(err, carom.ErrConflict) || !strings.Contains(err.Error(), "--database") {
 		t.Errorf("a start with the folder: %v", err)
 	}
 	o.interrupt, o.Verify = nil, true
@@ -464,7 +464,7 @@ func TestMoveRefuses(t *testing.T) {
 	})
 	t.Run("a database that a node has worked on", func(t *testing.T) {
 		url := database(t)
-		s, err := postgres.Open(t.Context(), postgres.Options{URL: url})
+		s, err := postgres.Open(t.Context(), postgres.Options{URL: url, Keys: testKeys})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -510,7 +510,7 @@ func TestMoveMany(t *testing.T) {
 		first[subs[0].Event.YMID] = subs[0].Receipt
 	}
 	stop()
-	o := Options{Folder: dir, URL: url, Clock: c.now, Sample: 2000}
+	o := Options{Folder: dir, URL: url, Clock: c.now, Keys: testKeys, Sample: 2000}
 	o.Progress = func(p Progress) { t.Log(p) }
 	began := time.Now()
 	for _, at := range []string{"outcomes/1", "ledger/0"} {

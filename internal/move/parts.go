@@ -56,7 +56,16 @@ var (
 	views          = table{name: "views", key: "no", columns: `no life app user ymid own placement fixed by_user sources opened_at expires_at`}
 	counts         = table{name: "counts", key: "minute app source zone_id request_var event_type value outcome", other: ofNobody, columns: `minute app source zone_id request_var event_type value outcome node n price_units price_nanos`}
 	quarterCounts  = table{name: "quarter_counts", key: "quarter app source zone_id event_type value outcome", other: ofNobody, columns: `quarter app source zone_id event_type value outcome node n price_units price_nanos`}
+	sourceCounts   = table{name: "source_counts", key: "span quarter app source event_type currency", other: ofNobody, columns: `span quarter app source event_type currency node ` + measures}
+	spotCounts     = table{name: "spot_counts", key: "span quarter app zone_id sub_zone_id request_var currency", other: ofNobody, columns: `span quarter app zone_id sub_zone_id request_var currency node ` + measures}
+	detailCounts   = table{name: "detail_counts", key: "span quarter app source kind detail", other: ofNobody, columns: `span quarter app source kind detail node n`}
 	deliveryCounts = table{name: "delivery_counts", key: "minute endpoint outcome", other: ofNobody, columns: `minute endpoint outcome node n`}
+)
+
+// measures are the columns that reports add up.
+var (
+	measures    = strings.Join(tables.MeasureColumns(), " ")
+	measuresSum = rowSum("(" + strings.Join(tables.MeasureColumns(), " + ") + ")")
 )
 
 // whole are the tables that are moved at once, when nobody writes to the folder any more.
@@ -65,7 +74,12 @@ func whole() []table {
 		{name: "objects", key: "kind id", columns: `kind id body`},
 		{name: "endpoint_numbers", key: "no", columns: `no id deleted_at`},
 		{name: "api_keys", key: "id", columns: `id name app scope created last_used sum publisher`},
+		{name: "members", key: "id", columns: `id email name role publisher disabled created last_seen password`},
+		{name: "links", key: "sum", columns: `sum member created expires`},
+		{name: "filters", key: "member name", columns: `member name page query`},
+		{name: "audit", key: "no", columns: `no life at kind actor name role action object outcome status why changes address`},
 		{name: "breakers", key: "endpoint", columns: `endpoint opened_at`},
+		{name: "kept_answers", key: "id", columns: `id caller asked at status header body withheld`},
 		{name: "due", key: "endpoint place ordinal", other: map[string]string{"place": eventPlace, "node": "0"},
 			columns: `endpoint place ordinal due_at scheduled_at accepted_at attempts step sending node`},
 		{name: "unverified", key: "source slot", columns: `source slot at reason method path query content_type body client`},
@@ -76,13 +90,14 @@ func whole() []table {
 		{name: "shadow_examples", key: "source kind slot", columns: `source kind slot at id judged answered`},
 		{name: "shadow_grants", key: "source hour currency", columns: `source hour currency rewards units nanos`},
 		{name: "shadow_notes", key: "sum", columns: `sum at kept note`},
+		{name: "rolled", key: "span", columns: `span quarter`},
 		{name: "statements", key: "no", columns: `no life at by app source file sha256 reading map currency day_zone first last rows notes`},
 		{name: "statement_rows", key: "statement day zone_id sub_zone_id", columns: `statement day zone_id sub_zone_id impressions clicks valued revenue`},
 	}
 }
 
 // numbered are the tables whose rows the folder numbers, never twice.
-var numbered = []string{"views", "statements", "endpoint_numbers"}
+var numbered = []string{"views", "statements", "endpoint_numbers", "audit"}
 
 // How much one part holds.
 const (
@@ -156,9 +171,13 @@ func (l *lister) readFolder(context.Context) error {
 	if l.erasures, err = l.src.Int64(`SELECT value FROM meta WHERE key = 'erasures'`); err != nil {
 		return err
 	}
-	if err := l.src.Query(`SELECT body FROM objects WHERE kind = 'source'`, func(v []driver.Value) error {
+	if err := l.src.Query(`SELECT kind, id, body FROM objects WHERE kind = 'source'`, func(v []driver.Value) error {
 		var s carom.Source
-		if err := json.Unmarshal([]byte(v[0].(string)), &s); err != nil {
+		body, err := tables.OpenObject(l.src.Keys, v[0].(string), v[1].(string), v[2].(string))
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(body, &s); err != nil {
 			return fmt.Errorf("a stored source: %w", err)
 		}
 		l.objects.Sources = append(l.objects.Sources, s)
@@ -416,7 +435,8 @@ func (l *lister) ofCounts(context.Context) error {
 		sums   string
 	}{
 		{counts, "minute", dayMinutes, rowSum("n") + `, ` + rowSum("price_nanos")}, {quarterCounts, "quarter", dayMinutes / 15, rowSum("n") + `, ` + rowSum("price_nanos")},
-		{deliveryCounts, "minute", dayMinutes, rowSum("n")},
+		{deliveryCounts, "minute", dayMinutes, rowSum("n")}, {sourceCounts, "quarter", dayMinutes / 15, measuresSum}, {spotCounts, "quarter", dayMinutes / 15, measuresSum},
+		{detailCounts, "quarter", dayMinutes / 15, rowSum("n")},
 	} {
 		oldest, err := l.src.Int64(`SELECT min(` + t.column + `) FROM ` + t.name)
 		if err != nil {

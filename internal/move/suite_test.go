@@ -18,6 +18,7 @@ import (
 
 	"carom/internal/pgtest"
 	"carom/internal/postgres"
+	"carom/internal/seal"
 	"carom/internal/store"
 	"carom/internal/storetest"
 	"carom/internal/tables"
@@ -37,8 +38,12 @@ func TestStore(t *testing.T) {
 		"journal/refused ones are kept and paged", "counts/request vars beyond the bound", "rewards/what events earn", "rewards/agree with plain books",
 		"ledger/the check counts", "ledger/sums at every moment", "repeating ymids/events find their views", "views/come back as they were opened",
 		"retention/drops events and still tells copies", "retention/rewards outlive their events", "retention/a grant is made once for ever",
-		"retention/the unverified sample", "objects", "keys", "breakers", "shadow/report", "person/erase")
+		"retention/the unverified sample", "objects", "keys", "members/come back as they were", "members/links count once", "members/filters", "audit",
+		"breakers", "shadow/report", "person/erase")
 }
+
+// testKeys seal what is moved, in the folder and in the database.
+var testKeys, _ = seal.Parse(seal.NewKey())
 
 // database makes a database of the test's own, with tables, and returns its URL.
 func database(t testing.TB) string {
@@ -68,7 +73,7 @@ func (p *place) Open(t testing.TB) storetest.Store {
 	o := p.options
 	if !store.Holds(p.dir) {
 		s, err := store.Open(p.dir, store.Options{BucketEvents: o.BucketEvents, Retention: o.Retention, CountRetention: o.CountRetention,
-			UnverifiedRetention: o.UnverifiedRetention, MaxQueue: o.MaxQueue, SegmentRewards: o.SegmentRewards, Clock: o.Clock, Decide: o.Decide})
+			UnverifiedRetention: o.UnverifiedRetention, AuditRetention: o.AuditRetention, MaxQueue: o.MaxQueue, SegmentRewards: o.SegmentRewards, Clock: o.Clock, Decide: o.Decide, Keys: o.Keys})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,10 +82,10 @@ func (p *place) Open(t testing.TB) storetest.Store {
 	}
 	if p.url == "" {
 		p.url = database(t)
-		moved(t, Options{Folder: p.dir, URL: p.url, Clock: o.Clock, Sample: 1000})
+		moved(t, Options{Folder: p.dir, URL: p.url, Clock: o.Clock, Keys: o.Keys, Sample: 1000})
 	}
 	s, err := postgres.Open(t.Context(), postgres.Options{URL: p.url, BucketEvents: o.BucketEvents, Retention: o.Retention,
-		CountRetention: o.CountRetention, UnverifiedRetention: o.UnverifiedRetention, MaxQueue: o.MaxQueue, Clock: o.Clock, Decide: o.Decide})
+		CountRetention: o.CountRetention, UnverifiedRetention: o.UnverifiedRetention, AuditRetention: o.AuditRetention, MaxQueue: o.MaxQueue, Clock: o.Clock, Decide: o.Decide, Keys: o.Keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +101,7 @@ type sealing struct {
 
 // Prune implements storetest.Store.
 func (s sealing) Prune(ctx context.Context) error {
-	src, err := store.OpenSource(s.place.dir)
+	src, err := store.OpenSource(s.place.dir, s.place.options.Keys)
 	if err != nil {
 		return err
 	}

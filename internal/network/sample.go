@@ -16,12 +16,16 @@ import (
 )
 
 // Sample makes a test postback as the network would send it to the source at path, with id for everything that names a view, a
-// user or a transaction: paid, signed with the source's first network secret where the network signs.
+// user or a transaction: paid, signed with the source's first network secret where the network signs. It is of the event type, or
+// with an empty one of the type that the network pays for.
 //
 // It returns carom.ErrInvalid for a network whose postbacks carom cannot make: those signed with a key that the network keeps
-// to itself, and those that carry what counts in a body.
-func (b *Binding) Sample(id, path string, now time.Time) (*Request, error) {
+// to itself, and those that carry what counts in a body; and for a type that the network has no word for.
+func (b *Binding) Sample(id, path string, eventType carom.EventType, now time.Time) (*Request, error) {
 	p := b.Profile
+	if eventType != "" && (wordFor(b.types, eventType) == "" || b.nameOf(fieldEventType) == "") && eventType != p.constantType {
+		return nil, carom.Invalid("event_type", "%s has no word for %s: leave it out, or name a type that its postbacks can say", p.Title, clip(string(eventType)))
+	}
 	for _, f := range p.facts {
 		if f.keyList != "" || f.bodyOnly || f.standardKey {
 			return nil, carom.Invalid("profile", "only %s itself can make a postback that verifies", p.Title)
@@ -34,7 +38,11 @@ func (b *Binding) Sample(id, path string, now time.Time) (*Request, error) {
 		if name == "" || f == fieldSignature {
 			continue
 		}
-		if value := b.sampleValue(f, id); value != "" || p.reads.has(f) {
+		value := b.sampleValue(f, id)
+		if f == fieldEventType && eventType != "" {
+			value = wordFor(b.types, eventType)
+		}
+		if value != "" || p.reads.has(f) {
 			add(name, value)
 		}
 	}
@@ -185,4 +193,9 @@ func (p *Profile) FieldOf(macro string) string {
 		return macro
 	}
 	return ""
+}
+
+// Sends says whether a postback of the network can say that it is of the type.
+func (p *Profile) Sends(t carom.EventType) bool {
+	return p.mapped.has(fieldEventType) && wordFor(p.types, t) != ""
 }

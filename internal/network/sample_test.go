@@ -14,7 +14,7 @@ func TestSample(t *testing.T) {
 	for name, p := range testProfiles(t) {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t, p)
-			r, err := g.b.Sample("test-1", g.path, sampleTime)
+			r, err := g.b.Sample("test-1", g.path, "", sampleTime)
 			if err != nil {
 				if !errors.Is(err, carom.ErrInvalid) || p.Evidence != "" && slices.Contains(p.Methods, "GET") && !slices.Contains(unmakable, name) {
 					t.Fatalf("Sample() = %v", err)
@@ -35,7 +35,7 @@ func TestSample(t *testing.T) {
 			if e := v.Event; e.YMID != "test-1" && e.UserID != "test-1" && e.TelegramID != "1" {
 				t.Errorf("Judge(%s) = %+v, want it known by the id", r.RawQuery, e)
 			}
-			other, err := g.b.Sample("test-2", g.path, sampleTime)
+			other, err := g.b.Sample("test-2", g.path, "", sampleTime)
 			if err != nil || other.RawQuery == r.RawQuery && !p.NoID {
 				t.Errorf("Sample() of another id = %+v, %v", other, err)
 			}

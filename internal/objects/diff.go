@@ -60,13 +60,7 @@ type FieldChange struct {
 func Diff(have, want carom.Objects, prune bool) []Change {
 	want = keepSecrets(have, yieldSDK(have, want, prune))
 	var changes []Change
-	for _, view := range []struct {
-		kind   Kind
-		fields func(carom.Objects) map[string][]shownField // of each object of the kind, by ID
-	}{
-		{KindPublisher, publishers}, {KindApp, apps}, {KindSource, sources}, {KindEndpoint, endpoints},
-		{KindRule, ruleFields}, {KindZone, zoneFields}, {KindCreative, creativeFields}, {KindDialect, dialectFields},
-	} {
+	for _, view := range views() {
 		of := diff(view.fields(have), view.fields(want), view.fields(unset()))
 		for i := range of {
 			of[i].Kind = view.kind
@@ -77,6 +71,19 @@ func Diff(have, want carom.Objects, prune bool) []Change {
 		changes = append(changes, of...)
 	}
 	return changes
+}
+
+// view shows the objects of one kind as their fields, by ID.
+type view struct {
+	kind   Kind
+	fields func(carom.Objects) map[string][]shownField
+}
+
+func views() []view {
+	return []view{
+		{KindPublisher, publishers}, {KindApp, apps}, {KindSource, sources}, {KindEndpoint, endpoints},
+		{KindRule, ruleFields}, {KindZone, zoneFields}, {KindCreative, creativeFields}, {KindDialect, dialectFields},
+	}
 }
 
 // unset holds one object of each kind, without anything but defaults.
@@ -386,13 +393,7 @@ func listText[T ~string](list []T) string {
 }
 
 func valuesText(list []carom.RewardEventType) string {
-	words := slices.Clone(list)
-	for i, v := range words {
-		if v == carom.ValueEmpty {
-			words[i] = "empty"
-		}
-	}
-	return listText(words)
+	return listText(valueWords(list))
 }
 
 func waitsText(list []time.Duration) string {

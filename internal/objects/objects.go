@@ -133,10 +133,7 @@ func parse(file string, text []byte, env Env, rules rules) (*File, error) {
 	r := &reader{file: file, env: env, rules: rules, at: map[string]place{"": {1, 1}}, faulty: make(map[string]bool)}
 	out := &File{}
 	if root := r.tree(text); root != nil {
-		r.root(root, &out.Objects)
-		out.Objects.AddSDKSources()
-		r.checkZones(&out.Objects)
-		r.checkRewards(out.Objects)
+		r.judge(root, &out.Objects)
 	}
 	if len(r.faults) > 0 {
 		return nil, r.err()
@@ -146,6 +143,14 @@ func parse(file string, text []byte, env Env, rules rules) (*File, error) {
 	slices.SortStableFunc(r.warnings, byPlace)
 	out.Warnings = r.warnings
 	return out, nil
+}
+
+// judge reads the whole file, and reports what is wrong with it.
+func (r *reader) judge(root *node, out *carom.Objects) {
+	r.root(root, out)
+	out.AddSDKSources()
+	r.checkZones(out)
+	r.checkRewards(*out)
 }
 
 // err joins the faults in the order of the file.

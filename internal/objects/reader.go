@@ -31,6 +31,8 @@ type reader struct {
 	at       map[string]place // where each visited path stands
 	visits   int
 	reads    []string
+	whole    bool                // what is read was made of values, in which nothing repeats itself: it is read to its end
+	noted    map[string]struct{} // notes the keys that there are instead of reading any; nil: no
 
 	endpoints []pendingEndpoint
 }
@@ -119,11 +121,11 @@ func (r *reader) faultsBeside(before int, path string, err error) {
 
 // visit counts a value, and says whether to go on.
 func (r *reader) visit(path string, at place) bool {
-	if r.visits++; r.visits == maxVisits {
+	if r.visits++; r.visits == maxVisits && !r.whole {
 		r.faultAt(at, path, "aliases repeat more than carom reads, %d values up to here: use fewer", maxVisits)
 	}
 	r.at[path] = at
-	return r.visits < maxVisits && len(r.faults) <= maxFaults
+	return (r.whole || r.visits < maxVisits) && len(r.faults) <= maxFaults
 }
 
 // is checks the kind of a value, and reports when it is another.
@@ -141,6 +143,13 @@ func (r *reader) is(path string, n *node, want kind, example string) bool {
 
 // object reads an object whose keys are known. One without any value counts as one without keys.
 func (r *reader) object(path string, n *node, known fields) {
+	if r.noted != nil {
+		for key, read := range known {
+			r.noted[join(path, key)] = struct{}{}
+			read(join(path, key), &node{kind: object})
+		}
+		return
+	}
 	if n.kind == null || !r.is(path, n, object, "its keys, indented below") {
 		return
 	}
@@ -192,6 +201,10 @@ func (r *reader) keyed(check func(key string) error, each func(path, key string,
 func (r *reader) list(example string, each read) read {
 	return func(path string, n *node) {
 		items := n.items
+		if r.noted != nil {
+			each(path, n)
+			return
+		}
 		if n.kind == scalar {
 			items = []*node{n}
 		} else if !r.is(path, n, list, example) {

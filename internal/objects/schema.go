@@ -26,9 +26,7 @@ const maxSourceRate = 1_000_000
 func (r *reader) root(n *node, out *carom.Objects) {
 	r.object("", n, fields{
 		"publishers": r.named(func(path, name string, n *node) {
-			p := carom.Publisher{Name: name}
-			r.object(path, n, fields{"title": text(r, &p.Title), "allow_private": r.flag(&p.AllowPrivate)})
-			out.Publishers = append(out.Publishers, p)
+			out.Publishers = append(out.Publishers, r.publisher(path, name, n))
 		}),
 		"apps": r.named(func(path, name string, n *node) { r.app(path, name, n, out) }),
 		"creatives": r.named(func(path, name string, n *node) {
@@ -49,6 +47,12 @@ func (r *reader) root(n *node, out *carom.Objects) {
 				quote(a.Publisher), suggest(a.Publisher, slices.Collect(maps.Keys(publishers))))
 		}
 	}
+}
+
+func (r *reader) publisher(path, name string, n *node) carom.Publisher {
+	p := carom.Publisher{Name: name}
+	r.object(path, n, fields{"title": text(r, &p.Title), "allow_private": r.flag(&p.AllowPrivate)})
+	return p
 }
 
 func (r *reader) source(path, app, name string, n *node) carom.Source {

@@ -142,6 +142,7 @@ func (s *Store) writeEvent(e *entry) {
 		outcome = carom.OutcomeUnmatched
 	}
 	s.counts.Event(ev, outcome, ev.At)
+	s.counts.Confirmed(sub)
 	if sub.Uncounted {
 		s.counts.Other(ev.App, ev.Source, carom.OutcomeUncounted, ev.At, 1)
 	}

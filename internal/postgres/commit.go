@@ -14,6 +14,7 @@ import (
 
 	"carom"
 	"carom/internal/books"
+	"carom/internal/tables"
 )
 
 // maxBatch is about how many events share a commit, and maxSubmissions how many one accept may bring at once.
@@ -35,6 +36,7 @@ type batch struct {
 	refusals []*refuseOp
 	results  []*resultOp
 	flush    bool // the gathered counts and samples of unverified ones go with it
+	spots    bool // so do the measures by spot
 
 	entries []entry            // the submissions of accepts, in their order
 	owners  map[[16]byte]owner // of the dedupe keys that they ask for
@@ -61,7 +63,7 @@ type output struct {
 
 	give, back, events, refused, outcomes, due, done, returned                                           *rows
 	putJoins, dropJoins, putClaims, dropClaims, putCounters, putLasts, rewards, changes, lines, balances *rows
-	counts, quarters, deliveries                                                                         *rows
+	counts, quarters, deliveries, sources, spots, details                                                *rows
 
 	all []*rows
 }
@@ -78,6 +80,7 @@ func newOutput() *output {
 		{&o.putJoins, putJoins}, {&o.dropJoins, dropJoins}, {&o.putClaims, putClaims}, {&o.dropClaims, dropClaims}, {&o.putCounters, putCounters},
 		{&o.putLasts, putLasts}, {&o.rewards, insertRewards}, {&o.changes, changeRewards}, {&o.lines, insertLines}, {&o.balances, addBalances},
 		{&o.counts, addCounts}, {&o.quarters, addQuarterCounts}, {&o.deliveries, addDeliveryCounts},
+		{&o.sources, addSourceCounts}, {&o.spots, addSpotCounts}, {&o.details, addDetailCounts},
 	} {
 		*r.rows = newRows(r.st)
 		o.all = append(o.all, *r.rows)
@@ -260,6 +263,7 @@ func (s *Store) tryBatch(b *batch) error {
 	s.out.reset()
 	s.books.reset()
 	s.counts.Reset()
+	b.spots = b.flush || s.counts.SpotsDue()
 	if err := s.plan(b); err != nil {
 		return err
 	}
@@ -286,6 +290,9 @@ func (s *Store) tryBatch(b *batch) error {
 	}
 	if err != nil && !isServerError(err) {
 		s.hangUp()
+		if b.spots { // they may be stored: better to lose them than to count them twice
+			s.counts.Committed(true)
+		}
 		s.doubt = s.doubtful(b)
 		s.returning = nil
 		return err
@@ -296,6 +303,7 @@ func (s *Store) tryBatch(b *batch) error {
 	s.totals = s.next()
 	s.stats.Commits.Add(1)
 	s.stats.Syncs.Add(1)
+	s.counts.Committed(b.spots)
 	s.proven()
 	s.applyMemory(b)
 	return nil
@@ -480,7 +488,7 @@ func (s *Store) writeBatch(b *batch, now time.Time) error {
 			return err
 		}
 	}
-	s.writeCounts()
+	s.writeCounts(b.spots)
 	return nil
 }
 
@@ -494,8 +502,8 @@ func (s *Store) flushUnverified(now time.Time) error {
 	return s.transact(ctx, func(tx *tx) error { return s.unverified.Write(tx, s.counts, now) })
 }
 
-// writeCounts writes out what the batch has counted.
-func (s *Store) writeCounts() {
+// writeCounts writes out what the batch has counted, by spot if that goes with it.
+func (s *Store) writeCounts(spots bool) {
 	node := int(s.lease.Load().no)
 	for k, n := range s.counts.Received() {
 		r := s.out.counts
@@ -525,6 +533,43 @@ func (s *Store) writeCounts() {
 		r.int8(int64(k.Endpoint))
 		r.text(k.Outcome)
 		r.int4(node)
+		r.int8(n)
+	}
+	s.writeReports(node, spots)
+}
+
+// writeReports writes out what reports read.
+func (s *Store) writeReports(node int, spots bool) {
+	for k, m := range s.counts.Sources() {
+		texts := k.Texts()
+		writeSums(s.out.sources, k.Quarter, texts[:], node, tables.MeasureValues(&m))
+	}
+	if spots {
+		for k, m := range s.counts.Spots() {
+			texts := k.Texts()
+			writeSums(s.out.spots, k.Quarter, texts[:], node, tables.MeasureValues(&m))
+		}
+	}
+	for k, n := range s.counts.Details() {
+		r, texts := s.out.details, k.Texts()
+		r.int8(1)
+		r.int8(k.Quarter)
+		for _, text := range texts {
+			r.text(text)
+		}
+		r.int4(node)
+		r.int8(n)
+	}
+}
+
+func writeSums(r *rows, quarter int64, texts []string, node int, sums [16]int64) {
+	r.int8(1)
+	r.int8(quarter)
+	for _, text := range texts {
+		r.text(text)
+	}
+	r.int4(node)
+	for _, n := range sums {
 		r.int8(n)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"carom"
 	"carom/internal/tables"
@@ -15,25 +14,31 @@ import (
 const (
 	deliveryScan    = 200_000 // events that are looked at
 	deliveryStories = 2_000   // deliveries whose attempts are read
+	stateScan       = 20_000  // the same, where the outcomes of every endpoint are looked at as well
 	deliveryChunk   = 10_000  // events that one query looks at
 )
 
-// Deliveries returns what one endpoint, by its number, was owed: stories with the deliveries to it alone, newest event first.
-// Of f, App (to which the endpoint belongs), Before and Limit count; an empty state lets all through. A page may be shorter than
-// the limit, even empty, and yet have a next: there to go on. It returns carom.ErrInvalid when the cursor is not an event id.
+// Deliveries returns what one endpoint, by its number, or every endpoint with 0 was owed: stories with those deliveries alone, newest
+// event first. Of f, App (to which the endpoint belongs), Since, To, Before and Limit count; an empty state lets all through. A page may
+// be shorter than the limit, even empty, and yet have a next: there to go on. It returns carom.ErrInvalid when the cursor is not an
+// event id.
 func (s *Store) Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error) {
-	p := deliveryPage{s: s, endpoint: endpoint, state: state, app: f.App, limit: tables.PageSize(f.Limit), scan: deliveryScan, stories: deliveryStories,
+	p := deliveryPage{s: s, endpoint: endpoint, state: state, filter: f, limit: tables.PageSize(f.Limit), scan: deliveryScan, stories: deliveryStories,
 		chunk: deliveryChunk}
+	switch {
+	case endpoint == 0 && state != "":
+		p.scan, p.chunk = stateScan, findChunk
+	case endpoint == 0:
+		p.scan, p.chunk = findScan, findChunk // all of whose deliveries are looked for
+	}
 	before, err := s.beforeEvent(ctx, f.Before)
 	if err != nil {
 		return nil, "", err
 	}
-	names, err := s.EndpointNames(ctx)
-	if err != nil {
+	if p.names, err = s.EndpointNames(ctx); err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
 	}
-	p.name = names[endpoint]
-	if err := s.newestBuckets(ctx, before, time.Time{}, func(r span) (bool, error) {
+	if err := s.newestBuckets(ctx, before, f.Since, func(r span) (bool, error) {
 		err := p.look(ctx, r)
 		return p.next == "", err
 	}); err != nil {
@@ -45,10 +50,10 @@ func (s *Store) Deliveries(ctx context.Context, endpoint int, state carom.Delive
 // deliveryPage is one page as it is gathered.
 type deliveryPage struct {
 	s        *Store
-	endpoint int
-	name     string
+	endpoint int            // 0: any
+	names    map[int]string // of all
 	state    carom.DeliveryState
-	app      string
+	filter   carom.EventFilter
 
 	limit, scan, stories int // what may still be found, looked at, and read
 	chunk                int
@@ -97,21 +102,35 @@ type candidate struct {
 	owed      bool // it does; else it is only the last that was looked at
 }
 
-// candidates looks at the next chunk of a bucket's events. It returns those, newest first, that are owed to the endpoint and may have a
+// candidates looks at the next chunk of a bucket's events. It returns those, newest first, that are owed to an endpoint of the page and may have a
 // delivery in the state, and the last one of all.
 func (p *deliveryPage) candidates(ctx context.Context, r span) (found []candidate, looked int, err error) {
-	var c conditions
-	in := c.within(r)
+	times := timeConditions(p.filter)
+	in := times.within(r)
 	from, to := bucketStart(uint32(r.bucket)), bucketStart(uint32(r.bucket+1))
-	owed := conditions{`app = ? AND (position(? IN ' ' || endpoints || ' ') > 0 OR position(? IN ' ' || endpoints) > 0)`,
-		[]any{p.app, fmt.Sprintf(" %d ", p.endpoint), fmt.Sprintf(" %d:", p.endpoint)}}
+	var owed conditions
+	if p.filter.App != "" {
+		owed.add(`app = ?`, p.filter.App)
+	}
+	outcomes, waits := conditions{`o.place = e.place AND o.place >= ? AND o.place < ?`, []any{from, to}}, conditions{where: `d.place = e.place`}
+	if p.endpoint == 0 {
+		owed.add(`endpoints ~ '[0-9]'`)
+	} else {
+		owed.add(`(position(? IN ' ' || endpoints || ' ') > 0 OR position(? IN ' ' || endpoints) > 0)`, fmt.Sprintf(" %d ", p.endpoint), fmt.Sprintf(" %d:", p.endpoint))
+		outcomes.add(`o.endpoint = ?`, p.endpoint)
+	}
+	waits.add(`d.endpoint = ANY (?)`, tables.EndpointNumbers(p.names, p.filter.App, p.endpoint))
 	switch p.state {
 	case "":
 	case carom.Pending: // what has ended is not pending, unless it waits again
-		owed.add(`(NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.place = e.place AND o.place >= ? AND o.place < ? AND o.endpoint = ? AND o.state <> 'pending')
-			OR EXISTS (SELECT 1 FROM due d WHERE d.endpoint = ? AND d.place = e.place))`, from, to, p.endpoint, p.endpoint)
+		all := `1`
+		if p.endpoint == 0 {
+			all = `cardinality(array_remove(string_to_array(endpoints, ' '), '-'))`
+		}
+		owed.add(`((SELECT count(DISTINCT o.ordinal) FROM outcomes o WHERE `+outcomes.where+` AND o.state <> 'pending') < `+all+`
+			OR EXISTS (SELECT 1 FROM due d WHERE `+waits.where+`))`, append(outcomes.args, waits.args...)...)
 	default:
-		owed.add(`EXISTS (SELECT 1 FROM outcomes o WHERE o.place = e.place AND o.place >= ? AND o.place < ? AND o.endpoint = ? AND o.state = ?)`, from, to, p.endpoint, string(p.state))
+		owed.add(`EXISTS (SELECT 1 FROM outcomes o WHERE `+outcomes.where+` AND o.state = ?)`, append(outcomes.args, string(p.state))...)
 	}
 	args := append(append(owed.args, in.args...), p.chunk) // as they stand in the text
 	err = readRows(ctx, p.s.r, func(scan func(...any) error) error {
@@ -133,7 +152,7 @@ func (p *deliveryPage) take(ctx context.Context, place int64) error {
 	if err != nil {
 		return err
 	}
-	story, read, err := p.s.StoryFor(ctx, carom.NewEventID(life, ref), p.endpoint, p.name, p.state)
+	story, read, err := p.s.StoryFor(ctx, carom.NewEventID(life, ref), p.endpoint, p.names, p.state)
 	if errors.Is(err, carom.ErrNotFound) {
 		return nil // retention dropped it since
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -117,6 +118,21 @@ func (s *Store) EventsBehind(ctx context.Context, f carom.EventFilter, c carom.F
 		}
 	}
 	return carom.Feed{Events: merge(byNode, limit), Next: next, Skipped: n > limit}, nil
+}
+
+// OtherEvents is EventsBehind for what other nodes store. Without a cursor it begins behind all that is stored now.
+func (s *Store) OtherEvents(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error) {
+	if c == nil {
+		here, err := s.feedEnd(ctx)
+		return carom.Feed{Next: here}, err
+	}
+	l := s.lease.Load()
+	if l == nil {
+		return carom.Feed{}, fmt.Errorf("follow other nodes: this one has no lease: %w", carom.ErrUnavailable)
+	}
+	c = maps.Clone(c)
+	c[l.no] = refOf(lastPlace(maxBucket, l.no)) // as if all of its own were seen
+	return s.EventsBehind(ctx, f, c)
 }
 
 func feedConditions(f carom.EventFilter) (c conditions) {

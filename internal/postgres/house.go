@@ -40,7 +40,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 		}
 		if err == nil && time.Since(tidied) >= tidyEvery {
 			if err = s.makeAhead(ctx); err == nil {
-				err = s.pruneOnDuty(ctx)
+				err = errors.Join(s.pruneOnDuty(ctx), s.StoreUses(ctx))
 			}
 			tidied = time.Now()
 		}
@@ -120,7 +120,7 @@ func (s *Store) pruneOnDuty(ctx context.Context) error {
 }
 
 // Prune drops time buckets whose newest event is older than the retention, and with them their attempts; then keys, counts and
-// samples that nothing needs any more. [Store.Run] calls it every minute, on one node.
+// samples that nothing needs any more. It adds up the counts of hours that are over. [Store.Run] calls it every minute, on one node.
 func (s *Store) Prune(ctx context.Context) error {
 	s.pruning.Lock() // one partition is not detached twice at a time
 	defer s.pruning.Unlock()
@@ -144,8 +144,17 @@ func (s *Store) Prune(ctx context.Context) error {
 	if err := s.PruneCounts(ctx, now.Add(-s.opts.CountRetention), now.Add(-s.opts.UnverifiedRetention)); err != nil {
 		return err
 	}
+	if err := s.RollUp(ctx, now); err != nil {
+		return err
+	}
 	if err := s.PruneShadow(ctx, now, now.Add(-s.opts.CountRetention)); err != nil {
 		return fmt.Errorf("shadow: %w", err)
+	}
+	if err := s.PruneAnswers(ctx, now); err != nil {
+		return err
+	}
+	if err := s.PrunePeople(ctx, now, now.Add(-s.opts.AuditRetention)); err != nil {
+		return err
 	}
 	return s.tidyRewards(ctx, now)
 }

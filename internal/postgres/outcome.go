@@ -126,7 +126,7 @@ func (s *Store) writeResult(op *resultOp, now time.Time, node int) {
 		if a != nil && a.State != carom.Pending {
 			state = a.State
 		}
-		s.counts.Delivery(d.Endpoint, string(state), now)
+		s.counts.Delivery(d.Endpoint, d.Event, string(state), now)
 		return
 	}
 	row := dueRow{endpoint: d.Endpoint, place: place, ordinal: d.Ordinal, scheduled: now.UnixMilli(), accepted: d.Since.UnixMilli(),
@@ -140,12 +140,12 @@ func (s *Store) writeResult(op *resultOp, now time.Time, node int) {
 	}
 	s.writeOutcome(op, place, node)
 	if a.State == carom.Pending {
-		s.counts.Delivery(d.Endpoint, outcomeRetry, now)
+		s.counts.Delivery(d.Endpoint, d.Event, outcomeRetry, now)
 		row.due, row.attempts = a.Due.UnixMilli(), a.Number
 		s.out.putDue(row)
 		return
 	}
-	s.counts.Delivery(d.Endpoint, string(a.State), now)
+	s.counts.Delivery(d.Endpoint, d.Event, string(a.State), now)
 	if d.Ticket == 0 {
 		s.out.dropDue(d.Endpoint, place, d.Ordinal)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"carom"
+	"carom/internal/seal"
 	"carom/internal/tables"
 )
 
@@ -37,8 +38,10 @@ type Options struct {
 	Retention           time.Duration    // of events, their attempts, refused postbacks; 30 days
 	UnverifiedRetention time.Duration    // of the unverified sample; 7 days
 	CountRetention      time.Duration    // of counts; 400 days
+	AuditRetention      time.Duration    // of the audit log; 400 days
 	MaxQueue            int              // submissions that may wait for a commit; 16,384
 	Clock               func() time.Time // of what is stored; nil: the database's. Leases run by the database's alone
+	Keys                *seal.Ring       // seal the secrets in the database, the newest first; nil: they are stored as they are
 	// Decide says what becomes of a candidate; see internal/reward. Nil declines all.
 	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
 	Log    *slog.Logger
@@ -56,6 +59,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Retention, 30*24*time.Hour)
 	set(&o.UnverifiedRetention, 7*24*time.Hour)
 	set(&o.CountRetention, 400*24*time.Hour)
+	set(&o.AuditRetention, 400*24*time.Hour)
 	set(&o.MaxQueue, 16_384)
 	set(&o.leaseTime, DefaultLease)
 	set(&o.Deployment, "carom")
@@ -173,8 +177,8 @@ func (s *Store) Now() time.Time {
 // Open connects to the database, makes its tables or brings them up to date, and takes a lease. It starts nothing: call
 // [Store.Run], then [Store.Close].
 //
-// It returns carom.ErrInvalid for a URL, a database or rights that cannot be used, carom.ErrConflict for a database of another
-// deployment, and carom.ErrUnavailable when it cannot be reached now.
+// It returns carom.ErrInvalid for a URL, a database or rights that cannot be used, and when a key of its secrets is missing;
+// carom.ErrConflict for a database of another deployment, and carom.ErrUnavailable when it cannot be reached now.
 func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 	s := &Store{opts: opts.withDefaults(), dialed: make(chan dialed, 1), news: make(chan struct{}, 1), toTell: make(chan struct{}, 1), counts: tables.NewCounts(), out: newOutput(), unverified: tables.NewUnverified(), swept: map[string]int64{}}
 	s.log, s.books, s.clock.machine = s.opts.Log, newLedger(s), s.opts.machine
@@ -190,7 +194,7 @@ func Open(ctx context.Context, opts Options) (_ *Store, err error) {
 			_ = s.Close() // the first error says more
 		}
 	}()
-	for _, step := range []func(context.Context) error{s.connect, s.migrate, s.identify, s.openFirstBucket, s.join, s.load} {
+	for _, step := range []func(context.Context) error{s.connect, s.migrate, s.identify, s.unseal, s.openFirstBucket, s.join, s.load} {
 		if err := step(ctx); err != nil {
 			return nil, explain(s.config, err)
 		}
@@ -203,10 +207,27 @@ func (s *Store) load(ctx context.Context) error {
 	if err := s.link.prepare(ctx, statements()...); err != nil {
 		return translate(err)
 	}
-	if err := s.transact(ctx, func(tx *tx) error { return s.LoadViews(tx) }); err != nil {
+	return errors.Join(s.LoadKeys(ctx), s.LoadLabels(ctx, s.counts))
+}
+
+// unseal opens the secrets, and seals what lies as it is or is sealed by an older key. A node that lacks a key gets no further.
+func (s *Store) unseal(ctx context.Context) error {
+	changed := false
+	if err := s.write(ctx, func(tx tables.Tx) (err error) {
+		if err = s.LoadViews(tx); err == nil {
+			changed, err = s.Reseal(tx)
+		}
+		return err
+	}); err != nil {
 		return err
 	}
-	return errors.Join(s.LoadKeys(ctx), s.LoadLabels(ctx, s.counts))
+	switch {
+	case changed:
+		s.log.Info("the secrets in the database were sealed", "key", s.opts.Keys.ID())
+	case s.opts.Keys == nil:
+		s.log.Warn("secrets are in the database as they are: anybody with a copy of it can read them. Set secrets_key_file on every node, see docs/security.md")
+	}
+	return nil
 }
 
 // connect opens the pools and the committer's link, and looks at what answers.
@@ -229,7 +250,7 @@ func (s *Store) connect(ctx context.Context) error {
 	s.r, s.lanes = s.pool(poolSize, pgx.QueryExecModeCacheDescribe), s.pool(poolSize, s.config.DefaultQueryExecMode)
 	s.Tables = tables.New(tables.Options{
 		Read: numbered{s.r}, Lanes: numbered{s.lanes}, Write: s.write, Translate: translate, Life: func() carom.Incarnation { return carom.Incarnation(s.life.Load()) },
-		Clock: s.Now, RefOf: refOf, Archive: archive{s},
+		Clock: s.Now, RefOf: refOf, Archive: archive{s}, Keys: s.opts.Keys,
 	})
 	return s.examine(ctx)
 }

@@ -183,20 +183,7 @@ func (s *Store) Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event
 	if err != nil {
 		return nil, err
 	}
-	var c conditions
-	for _, equal := range []struct{ where, value string }{
-		{`app = ?`, f.App}, {`source = ?`, f.Source},
-		// The second halves are what the indexes are limited to.
-		{`ymid = ? AND ymid <> ''`, f.YMID}, {`zone_id = ? AND zone_id <> ''`, f.Zone},
-		{`CASE telegram_id WHEN '' THEN user_id ELSE telegram_id END = ? AND (telegram_id <> '' OR user_id <> '')`, f.User},
-	} {
-		if equal.value != "" {
-			c.add(equal.where, equal.value)
-		}
-	}
-	if !f.Since.IsZero() {
-		c.add(`at >= ?`, f.Since.UnixMilli())
-	}
+	c := eventConditions(f)
 	order := ` ORDER BY at DESC, place DESC LIMIT ?`
 	if f.YMID != "" || f.User != "" { // few of many: through their index and never through that by time, in whose order this is not
 		order = ` ORDER BY at + 0 DESC, place DESC LIMIT ?`

@@ -219,7 +219,7 @@ func TestDeliveriesAreLookedForInChunks(t *testing.T) {
 		}
 		from, pages := newest(), 0
 		for {
-			p := deliveryPage{s: c.nodes[2].Store, endpoint: 1, app: "app", state: tt.state, limit: tt.limit, scan: tt.scan, stories: tt.stories, chunk: tt.chunk}
+			p := deliveryPage{s: c.nodes[2].Store, endpoint: 1, filter: carom.EventFilter{App: "app"}, state: tt.state, limit: tt.limit, scan: tt.scan, stories: tt.stories, chunk: tt.chunk}
 			if err := p.s.newestBuckets(t.Context(), from, time.Time{}, func(r span) (bool, error) {
 				err := p.look(t.Context(), r)
 				return p.next == "", err

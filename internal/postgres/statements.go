@@ -1,6 +1,10 @@
 package postgres
 
-import "carom/internal/tables"
+import (
+	"strings"
+
+	"carom/internal/tables"
+)
 
 // The statements of a commit, in the order in which it runs them. Every node locks rows in this order of tables, and those of one
 // table in the order of their keys, so that no two commits wait for one another.
@@ -112,10 +116,27 @@ var (
 	addDeliveryCounts = many("delivery_counts", "minute bigint, endpoint bigint, outcome text, node integer, n bigint",
 		`INSERT INTO delivery_counts AS c ({names}) SELECT * FROM {rows} ON CONFLICT (minute, endpoint, outcome, node) DO UPDATE SET n = c.n + excluded.n`)
 
+	addSourceCounts = addSums("source_counts", "app text, source text, event_type text, currency text", tables.MeasureColumns()...)
+	addSpotCounts   = addSums("spot_counts", "app text, zone_id text, sub_zone_id text, request_var text, currency text", tables.MeasureColumns()...)
+	addDetailCounts = addSums("detail_counts", "app text, source text, kind text, detail text", "n")
+
 	// returnDue lets go of what this node has claimed. If an attempt was about to begin, none was made.
 	returnDue = many("return_due", "endpoint integer, place bigint, ordinal smallint, node integer",
 		`UPDATE due d SET node = 0, sending = 0 FROM {rows} WHERE d.endpoint = r.endpoint AND d.place = r.place AND d.ordinal = r.ordinal AND d.node = r.node`)
 )
+
+// addSums makes the statement that adds rows of sums to a table, whose key is the span, the quarter, texts and the node.
+func addSums(table, texts string, sums ...string) *statement {
+	columns, key, add := "span bigint, quarter bigint, "+texts+", node integer", []string{"span", "quarter"}, make([]string, len(sums))
+	for _, column := range strings.Split(texts, ", ") {
+		key = append(key, strings.Fields(column)[0])
+	}
+	for i, column := range sums {
+		columns += ", " + column + " bigint"
+		add[i] = column + " = c." + column + " + excluded." + column
+	}
+	return many(table, columns, `INSERT INTO `+table+` AS c ({names}) SELECT * FROM {rows} ON CONFLICT (`+strings.Join(key, ", ")+`, node) DO UPDATE SET `+strings.Join(add, ", "))
+}
 
 const outcomeColumns = `place bigint, ordinal smallint, attempt integer, endpoint integer, at bigint, took_us bigint, state text,
 	due_at bigint, reason text, flags integer, method text, url text, sent text, status integer, answer bytea, node integer`
@@ -126,6 +147,6 @@ const keyExpired = `k.at + (excluded.until - excluded.at) <= excluded.at`
 // statements are all that a link keeps prepared.
 func statements() []*statement {
 	return []*statement{begin, commit, rollback, fence, provenCommits, claimKeys, giveKeys, returnKeys, insertEvents, insertRefused, insertOutcomes, replaceOutcomes, putDue, deleteDue,
-		addCounts, addQuarterCounts, addDeliveryCounts, returnDue, lockJoins, lockClaims, lockCounters, lockLasts,
+		addCounts, addQuarterCounts, addDeliveryCounts, addSourceCounts, addSpotCounts, addDetailCounts, returnDue, lockJoins, lockClaims, lockCounters, lockLasts,
 		rewardByNumber, rewardsBySum, putJoins, putClaims, dropJoins, dropClaims, insertRewards, changeRewards, insertLines, putCounters, putLasts, addBalances}
 }

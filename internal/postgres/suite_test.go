@@ -55,7 +55,7 @@ func (p *place) Open(t testing.TB) storetest.Store {
 	t.Helper()
 	s, err := Open(t.Context(), Options{
 		URL: p.url, BucketEvents: p.options.BucketEvents, Retention: p.options.Retention, CountRetention: p.options.CountRetention,
-		UnverifiedRetention: p.options.UnverifiedRetention, MaxQueue: p.options.MaxQueue, Clock: p.options.Clock, Decide: p.options.Decide,
+		UnverifiedRetention: p.options.UnverifiedRetention, AuditRetention: p.options.AuditRetention, MaxQueue: p.options.MaxQueue, Clock: p.options.Clock, Decide: p.options.Decide, Keys: p.options.Keys,
 	})
 	if err != nil {
 		t.Fatalf("Open: %v", err)

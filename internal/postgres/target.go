@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql/driver"
@@ -17,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"carom"
+	"carom/internal/seal"
+	"carom/internal/tables"
 )
 
 // Target is a database that a move from a data folder fills. It takes no lease: no node may work on the database until the move has
@@ -98,9 +99,10 @@ func (t *Target) Name() string {
 	return fmt.Sprintf("postgres://%s:%d/%s", t.s.config.Host, t.s.config.Port, t.s.config.Database)
 }
 
-// Begin begins a move from the data folder of that life and key of views, or goes on with it. ended says that it has come to its end
-// before. It returns carom.ErrConflict when nodes work on the database, and when it holds what is not from this folder.
-func (t *Target) Begin(ctx context.Context, life carom.Incarnation, seal []byte) (ended bool, err error) {
+// Begin begins a move from the data folder of that life and key of views, or goes on with it. The key is as the folder has stored it, sealed
+// by one of keys. ended says that the move has come to its end before. It returns carom.ErrConflict when nodes work on the database, and
+// when it holds what is not from this folder.
+func (t *Target) Begin(ctx context.Context, life carom.Incarnation, viewSeal []byte, keys *seal.Ring) (ended bool, err error) {
 	err = t.transact(ctx, func(tx pgx.Tx) error {
 		for _, lock := range []int64{lockBuckets, lockNodes} {
 			if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lock); err != nil {
@@ -117,7 +119,7 @@ func (t *Target) Begin(ctx context.Context, life carom.Incarnation, seal []byte)
 		switch {
 		case state < 0 && nodes+some > 0:
 			return fmt.Errorf("the database %s is not empty: a node has worked on it, or does. Make an empty one to move into: %w", t.Name(), carom.ErrConflict)
-		case state >= 0 && (from != int64(life) || !bytes.Equal(have, seal)):
+		case state >= 0 && (from != int64(life) || !sameViewSeal(keys, have, viewSeal)):
 			return fmt.Errorf("the database %s holds a move from another data folder, or from this one before it was restored from a copy. Make an empty one to move into: %w", t.Name(), carom.ErrConflict)
 		case state == moveEnded && nodes > 0:
 			return fmt.Errorf("nodes have worked on the database %s since everything was moved there: it holds more than the data folder, and nothing can be moved or compared any more: %w", t.Name(), carom.ErrConflict)
@@ -125,15 +127,25 @@ func (t *Target) Begin(ctx context.Context, life carom.Incarnation, seal []byte)
 			if ended = state == moveEnded; ended {
 				return nil
 			}
+			if _, err := tx.Exec(ctx, `UPDATE secrets SET value = $1 WHERE name = 'view_seal'`, viewSeal); err != nil { // the folder may have got another key since
+				return err
+			}
 			return unmakeBuckets(ctx, tx)
 		}
 		if _, err := tx.Exec(ctx, `INSERT INTO meta (key, value) VALUES ('moving', $1), ('moved_from', $2)`, moveUnderWay, int64(life)); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO secrets (name, value) VALUES ('view_seal', $1)`, seal)
+		_, err := tx.Exec(ctx, `INSERT INTO secrets (name, value) VALUES ('view_seal', $1)`, viewSeal)
 		return err
 	})
 	return ended, err
+}
+
+// sameViewSeal says whether two rows hold the same key of views. Sealed twice, they differ.
+func sameViewSeal(keys *seal.Ring, a, b []byte) bool {
+	one, err := tables.OpenViewSeal(keys, a)
+	other, otherErr := tables.OpenViewSeal(keys, b)
+	return err == nil && otherErr == nil && one == other
 }
 
 // unmakeBuckets removes the time buckets that an interrupted [Target.End] has made: the folder may get one of that number yet.

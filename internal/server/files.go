@@ -45,6 +45,8 @@ func typeOf(path string) string {
 		return "text/javascript; charset=utf-8"
 	case strings.HasSuffix(path, ".map"):
 		return "application/json"
+	case strings.HasSuffix(path, ".svg"):
+		return "image/svg+xml"
 	case strings.HasSuffix(path, ".css"):
 		return "text/css; charset=utf-8"
 	}

@@ -35,6 +35,9 @@ func TestFoldersOfEarlierReleases(t *testing.T) {
 			checkEarlier(t, server, name)
 			server.Restart(t)
 			checkEarlier(t, server, name)
+			if file := holds(t, data, "127.0.0.1:7081/?ymid={ymid}"); file != "" {
+				t.Errorf("%s holds a template of an endpoint as it is", file)
+			}
 		})
 	}
 }

@@ -34,7 +34,7 @@ func spawn(t *testing.T, before func(*exec.Cmd), args ...string) *process {
 	p := &process{cmd: exec.Command(os.Args[0], append([]string{"serve"}, args...)...), lines: make(chan string, 10_000)}
 	p.cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
 	if i := slices.Index(args, "--data"); i >= 0 && caromtest.OnPostgreSQL() {
-		p.cmd.Env = append(p.cmd.Env, "CAROM_DATABASE="+caromtest.DatabaseOf(t, args[i+1]))
+		p.cmd.Env = append(p.cmd.Env, "CAROM_DATABASE="+caromtest.DatabaseOf(t, args[i+1]), "CAROM_SECRETS_KEY="+caromtest.SecretsKey)
 	}
 	if before != nil {
 		before(p.cmd)

@@ -134,7 +134,7 @@ func (l *live) Objects() carom.Objects { return *l.current.Load() }
 func (l *live) File() string { return l.file }
 
 // Apply implements api.Objects: it stores want and puts it in force. Nothing changes when it fails.
-func (l *live) Apply(ctx context.Context, want carom.Objects) error {
+func (l *live) Apply(ctx context.Context, want carom.Objects, audit ...carom.AuditEntry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	want.AddSDKSources()
@@ -144,7 +144,7 @@ func (l *live) Apply(ctx context.Context, want carom.Objects) error {
 	if err := objects.CheckZones(want); err != nil {
 		return err
 	}
-	stored, err := l.store.SetObjects(ctx, want)
+	stored, err := l.store.SetObjects(ctx, want, audit...)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (l *live) Plan(yaml []byte, prune bool) (carom.Objects, []api.Change, []api
 	for i, secret := range l.makeSecrets(have, &want) {
 		made = append(made, api.MadeSecret{Source: want.Sources[i].ID(), URL: l.sourceURL(want.Sources[i], secret)})
 	}
-	return want, apiChanges(objects.Diff(have, file.Objects, prune)), made, nil
+	return want, api.ChangesOf(objects.Diff(have, file.Objects, prune)), made, nil
 }
 
 // makeSecrets gives every source that needs a secret in its path and has none one, and returns them by the place of the
@@ -176,26 +176,11 @@ func (l *live) makeSecrets(have carom.Objects, o *carom.Objects) map[int]string 
 	made := map[int]string{}
 	for i := range o.Sources {
 		s := &o.Sources[i]
-		if p := l.profiles[s.Profile]; p != nil && p.WantsPathSecret() && len(s.Secrets) == 0 {
-			secret, sum := objects.NewSecret()
-			s.Secrets = []carom.SecretSum{sum}
+		if secret, isNews := objects.MakeSecret(s, !known[s.ID()], l.profiles); isNews {
 			made[i] = secret
-		} else if p != nil && len(s.Secrets) == 0 && !known[s.ID()] {
-			made[i] = ""
 		}
 	}
 	return made
-}
-
-func apiChanges(changes []objects.Change) []api.Change {
-	out := make([]api.Change, len(changes))
-	for i, c := range changes {
-		out[i] = api.Change{Kind: string(c.Kind), ID: c.ID, Action: string(c.Action)}
-		for _, f := range c.Fields {
-			out[i].Fields = append(out[i].Fields, api.FieldChange(f))
-		}
-	}
-	return out
 }
 
 // sourceURL is the URL to enter at the network.

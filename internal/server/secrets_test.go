@@ -17,9 +17,9 @@ import (
 // what /v1 shows, not in metrics, not in the data folder.
 func TestNoSecretComesOut(t *testing.T) {
 	t.Parallel()
-	const signing = "a-signing-secret-of-some-length"
+	const signing, inURL = "a-signing-secret-of-some-length", "a-token-in-a-url-of-some-length"
 	endpoint := caromtest.NewEndpoint(t)
-	objects := caromtest.Monetag("", endpoint.URL+"/p?ymid={ymid}&x={field.x}&sig={signature}") + "        signing_secret: " + signing + "\n"
+	objects := caromtest.Monetag("", endpoint.URL+"/p?token="+inURL+"&ymid={ymid}&x={field.x}&sig={signature}") + "        signing_secret: " + signing + "\n"
 	s := caromtest.Start(t, caromtest.Options{Objects: objects, Private: true})
 	key := s.Key(t, "admin", "")
 	const secret = caromtest.Secret
@@ -57,13 +57,13 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	shown["the log"] = s.Log()
 	for name, text := range shown {
-		for _, hidden := range []string{secret, signing, key} {
+		for _, hidden := range []string{secret, signing, inURL, key} {
 			if i := strings.Index(text, hidden); i >= 0 {
 				t.Errorf("%s shows a secret: …%s", name, text[max(i-100, 0):i+len(hidden)])
 			}
 		}
 	}
-	for _, hidden := range []string{secret, key} { // signing secrets have to be kept
+	for _, hidden := range []string{secret, signing, inURL, key} {
 		if file := holds(t, s.Data, hidden); file != "" {
 			t.Errorf("%s holds a secret", file)
 		}

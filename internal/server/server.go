@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ import (
 	"carom/internal/store"
 	"carom/internal/survey"
 	"carom/internal/view"
+	"carom/internal/watch"
 )
 
 // Run serves until ctx ends, then stops cleanly within the grace period of the settings. It returns nil after a clean stop,
@@ -82,9 +84,10 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	registry := prometheus.NewRegistry()
 	bounds := newBounds(cfg, st, registry, log.With("component", "http"))
 	client := egress.New(egress.Config{})
+	var ring watch.Ring
 	engine := deliver.New(deliver.Options{
 		Store: st, Peers: st.peers(), Client: client, MaxInFlight: bounds.attempts, Grace: cfg.ShutdownGrace / 2, Clock: st.Now,
-		Observe: attemptMetrics(registry), Log: log.With("component", "deliver"),
+		Observe: attemptMetrics(registry), Watch: &ring, Log: log.With("component", "deliver"),
 	})
 	profiles := u.profiles
 	local := func(r *http.Request) bool { return api.IsLocal(r.Context()) }
@@ -99,7 +102,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.add("close the connections to today's receivers", func() error { today.CloseIdleConnections(); return nil })
 	door := ingest.New(ingest.Options{
 		Store: st, Lanes: engine, Views: st, Keys: keys, TrustedProxies: cfg.TrustedProxies, Metrics: registry, Log: log.With("component", "ingest"),
-		Clock: st.Now, Local: local, Tell: views.Tell, PassOn: today, Failures: bounds.failures,
+		Clock: st.Now, Local: local, Tell: views.Tell, PassOn: today, Failures: bounds.failures, Watch: &ring,
 	})
 	chooser := ads.New(ads.Options{Client: client, Metrics: registry, Log: log.With("component", "ads")})
 	sdk := confirm.New(confirm.Options{
@@ -132,8 +135,9 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 		Store: apiStore{st}, Door: door, Lanes: engine, Objects: live, Version: version, SourceURL: live.sourceURL, Profiles: profiles,
 		Binding: live.binding, Keys: keys, Shadow: st.ShadowReport,
 		Backup:  func(ctx context.Context, w io.Writer) error { return st.backup(ctx, version, w) },
-		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, Alerts: alerts,
-		Nodes: st.nodes, BaseURL: publicURL(cfg), Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
+		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, InClear: cfg.InClear(), Alerts: alerts,
+		Nodes: st.nodes, BaseURL: publicURL(cfg), DashboardURL: dashboardURL(cfg), Client: door.Client, Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
+		Settings: settingsOf(&cfg),
 		Try: func(ctx context.Context, t api.Trial) api.TrialResult {
 			tried := deliver.Try(ctx, client, &t.Endpoint.Endpoint, t.Request, time.Now)
 			return api.TrialResult{
@@ -141,6 +145,12 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 				Body: tried.Body, Err: tried.Err, Phase: string(tried.Phase), Address: tried.Addr,
 			}
 		},
+		Test: func(w http.ResponseWriter, r *http.Request) (api.DoorTest, bool) {
+			tested, ok := door.Test(w, r)
+			return api.DoorTest(tested), ok
+		},
+		Limits: api.Limits{Rate: cfg.APIRate, Burst: cfg.APIBurst, Exempt: slices.Concat(cfg.ExemptAddresses, cfg.TrustedProxies)},
+		Live:   func() (api.Follower, error) { return ring.Follow() }, OtherEvents: st.otherEvents(),
 		Log: log.With("component", "api"), Done: done,
 	})
 	alerts.status = apiHandler.Status
@@ -168,6 +178,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.run("reloads", u.reloads())
 	steps.add("end the live feeds", func() error { close(done); return nil })
 	logServing(log, listeners, cfg, version)
+	showFirstLink(ctx, apiHandler, log)
 	u.serving()
 
 	for {
@@ -205,6 +216,18 @@ func logServing(log *slog.Logger, listeners []listener, cfg config.Config, versi
 		args = append(args, l.key, l.Addr().String())
 	}
 	log.Info("carom serves", args...)
+}
+
+// showFirstLink prints the link that makes the first operator, when there is no member. It goes to standard error, not to the log: whoever
+// has it may do everything.
+func showFirstLink(ctx context.Context, h *api.Handler, log *slog.Logger) {
+	link, err := h.FirstLink(ctx)
+	switch {
+	case err != nil:
+		log.Warn("no link for the first operator: `carom setup-link` makes one", "error", err)
+	case link != "":
+		fmt.Fprintf(os.Stderr, "\nNobody can sign in to the dashboard yet. This link makes you its operator; it counts once, for 72 hours:\n  %s\n\n", link)
+	}
 }
 
 // apiStore is the store as the API sees it.

@@ -178,6 +178,7 @@ func (s *site) handler(public, private, guarded bool) http.Handler {
 func (s *site) handlePrivate(mux *http.ServeMux, guarded bool) {
 	s.door.Reports(mux)
 	mux.Handle("/v1/", s.api)
+	handleDashboard(mux)
 	guard := func(h http.Handler) http.Handler { return h }
 	if guarded {
 		guard = s.needKey
@@ -235,6 +236,10 @@ func (s *site) contain(next http.Handler) http.Handler {
 			}
 			s.log.Error("request panicked", "method", r.Method, "pattern", r.Pattern, "panic", v, "stack", string(debug.Stack()))
 			w.Header().Set("Retry-After", "5")
+			if strings.HasPrefix(r.URL.Path, "/v1/") {
+				api.Failed(w)
+				return
+			}
 			http.Error(w, "internal error, try later", http.StatusServiceUnavailable)
 		}()
 		if s.leaving.Load() {
@@ -242,6 +247,16 @@ func (s *site) contain(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// dashboardURL is where operators reach the dashboard: at the private address, if there is one.
+func dashboardURL(cfg config.Config) string {
+	if cfg.PrivateListen == "" {
+		return publicURL(cfg)
+	}
+	cfg.BaseURL, cfg.Domains, cfg.TLSCert = "", nil, ""
+	cfg.Listen = cfg.PrivateListen
+	return publicURL(cfg)
 }
 
 // publicURL is what networks reach this server at: the base URL of the settings, else a guess that works on this machine.

@@ -36,7 +36,7 @@ type Store interface {
 	books
 
 	Objects(ctx context.Context) (carom.Objects, error)
-	SetObjects(ctx context.Context, o carom.Objects) (carom.Objects, error)
+	SetObjects(ctx context.Context, o carom.Objects, audit ...carom.AuditEntry) (carom.Objects, error)
 	ShadowReport(ctx context.Context, app, source string, since time.Time) (carom.ShadowReport, error)
 	UnverifiedSample(ctx context.Context, app, source string, limit int) ([]*carom.Unverified, error)
 	Resend(ctx context.Context, id carom.DeliveryID) (endpoint int, err error)
@@ -50,6 +50,10 @@ type Store interface {
 // books is what the API reads and changes, but for what apiStore has to put into its words.
 type books interface {
 	api.Books
+	api.Answers
+	api.People
+	api.Finder
+	api.Reports
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
 	StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error)
 	EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
@@ -60,8 +64,8 @@ type books interface {
 	DeliveryCounts(ctx context.Context, f carom.CountFilter) ([]carom.DeliveryCount, error)
 	Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error)
 	Keys(ctx context.Context) ([]carom.APIKey, error)
-	CreateKey(ctx context.Context, key carom.APIKey) error
-	DeleteKey(ctx context.Context, id string) error
+	CreateKey(ctx context.Context, key carom.APIKey, audit ...carom.AuditEntry) error
+	DeleteKey(ctx context.Context, id string, audit ...carom.AuditEntry) error
 	Trouble() carom.Trouble
 	Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Reward, error)
 	Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error)
@@ -101,7 +105,7 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version
 		}
 		st, err := postgres.Open(ctx, postgres.Options{
 			URL: cfg.Database, Name: cfg.NodeName, Version: version, Deployment: cfg.DeploymentName(), BucketEvents: cfg.BucketEvents, Retention: cfg.Retention,
-			UnverifiedRetention: cfg.UnverifiedRetention, MaxQueue: cfg.MaxQueue, Decide: reward.Decide, Log: log,
+			UnverifiedRetention: cfg.UnverifiedRetention, AuditRetention: cfg.AuditRetention, MaxQueue: cfg.MaxQueue, Decide: reward.Decide, Keys: cfg.SecretsKeys, Log: log,
 		})
 		if err != nil {
 			return opened{}, errors.Join(err, lock.Unlock())
@@ -109,8 +113,8 @@ func openStore(ctx context.Context, cfg config.Config, log *slog.Logger, version
 		return opened{Store: st, shared: st, unlock: lock.Unlock}, nil
 	}
 	st, err := store.Open(cfg.Data, store.Options{
-		BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention,
-		MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Log: log,
+		BucketEvents: cfg.BucketEvents, Retention: cfg.Retention, UnverifiedRetention: cfg.UnverifiedRetention, AuditRetention: cfg.AuditRetention,
+		MaxQueue: cfg.MaxQueue, CacheMB: cfg.CacheMB, Decide: reward.Decide, Keys: cfg.SecretsKeys, Log: log,
 	})
 	if err != nil {
 		return opened{}, err
@@ -144,6 +148,14 @@ func (o opened) nodes(ctx context.Context) ([]carom.Node, error) {
 		self.Claimed += b.Waiting
 	}
 	return []carom.Node{self}, err
+}
+
+// otherEvents reads what other nodes store; nil when there can be none.
+func (o opened) otherEvents() func(context.Context, carom.EventFilter, carom.FeedCursor) (carom.Feed, error) {
+	if o.shared == nil {
+		return nil
+	}
+	return o.shared.OtherEvents
 }
 
 // peers are the other nodes that make attempts to the same endpoints; nil when there can be none.

@@ -114,6 +114,7 @@ func (s *Store) writeEvent(b *batch, sub *carom.Submission) error {
 		outcome = carom.OutcomeUnmatched
 	}
 	s.counts.Event(ev, outcome, at)
+	s.counts.Confirmed(sub)
 	if sub.Uncounted {
 		s.counts.Other(ev.App, ev.Source, carom.OutcomeUncounted, at, 1)
 	}

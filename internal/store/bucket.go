@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/tables"
 )
 
 // openBucket is the bucket that new rows go to. The committer alone changes it, under searchMu where readers look.
@@ -52,6 +53,9 @@ type statements struct {
 	count         *stmt
 	deliveryCount *stmt
 	quarterCount  *stmt
+	sourceCount   *stmt
+	spotCount     *stmt
+	detailCount   *stmt
 	putDue        *stmt
 	deleteDue     *stmt
 	reward        *stmt
@@ -97,6 +101,9 @@ func (s *Store) prepareStatements() error {
 		sql  string
 	}{
 		{&st.count, upsertCount}, {&st.deliveryCount, upsertDeliveryCount}, {&st.quarterCount, upsertQuarterCount},
+		{&st.sourceCount, upsertSums("source_counts", []string{"span", "quarter", "app", "source", "event_type", "currency"}, tables.MeasureColumns()...)},
+		{&st.spotCount, upsertSums("spot_counts", []string{"span", "quarter", "app", "zone_id", "sub_zone_id", "request_var", "currency"}, tables.MeasureColumns()...)},
+		{&st.detailCount, upsertSums("detail_counts", []string{"span", "quarter", "app", "source", "kind", "detail"}, "n")},
 		{&st.putDue, upsertDue}, {&st.deleteDue, removeDue}, {&st.putMark, storeMark},
 		{&st.reward, insertReward}, {&st.getReward, selectReward}, {&st.changeReward, changeReward}, {&st.line, insertLines(1)}, {&st.lines, insertLines(foldRows)},
 		{&st.balance, upsertBalances(1)}, {&st.balances, upsertBalances(foldRows)}, {&st.counters, upsertCounters(foldRows)}, {&st.getCounter, selectCounter}, {&st.counter, upsertCounters(1)},
@@ -153,8 +160,8 @@ func (st *statements) Close() {
 	for _, one := range st.outcomes {
 		one.Close()
 	}
-	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.quarterCount, st.putDue, st.deleteDue, st.putMark, st.begin, st.commit,
-		st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.lines, st.balance, st.balances, st.counters, st.getCounter, st.counter, st.getLast, st.last} {
+	for _, one := range []*stmt{st.event, st.refused, st.count, st.deliveryCount, st.quarterCount, st.sourceCount, st.spotCount, st.detailCount, st.putDue,
+		st.deleteDue, st.putMark, st.begin, st.commit, st.rollback, st.reward, st.getReward, st.changeReward, st.line, st.lines, st.balance, st.balances, st.counters, st.getCounter, st.counter, st.getLast, st.last} {
 		one.Close()
 	}
 }

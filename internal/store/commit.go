@@ -33,6 +33,7 @@ type batch struct {
 	results  []*resultOp
 	controls []*controlOp
 	flush    bool // the gathered counts and samples of unverified ones go with it
+	spots    bool // so do the measures by spot
 
 	rewards []*tables.RewardRow // that this batch made
 
@@ -92,7 +93,7 @@ func (s *Store) commitUntil(ctx context.Context) {
 		if failing && b.flush {
 			// Whoever asks whether we are ready may send nothing until we are: try the disk with a write of our own.
 			s.storedMark, s.unsavedMark = 0, s.opts.markEvery
-		} else if b.empty() && !(b.flush && (s.unverified.Waiting() || s.tallies.wait(s.opts.Clock()))) {
+		} else if b.empty() && !(b.flush && (s.unverified.Waiting() || s.counts.SpotsWait() || s.tallies.wait(s.opts.Clock()))) {
 			b.flush = false
 			if ending && s.queue.empty() {
 				s.saveMark()
@@ -158,6 +159,7 @@ func (s *Store) commitBatch(b *batch) error {
 	clear(b.rewards)
 	b.rewards = b.rewards[:0]
 	s.counts.Reset()
+	b.spots = b.flush || s.counts.SpotsDue()
 	s.tallies.batch.clear()
 	s.newLines = s.newLines[:0]
 	if f := s.tallies.older; f != nil {
@@ -186,6 +188,7 @@ func (s *Store) commitBatch(b *batch) error {
 	}
 	s.stats.Commits.Add(1)
 	s.stats.Syncs.Add(1)
+	s.counts.Committed(b.spots)
 	s.applyMemory(b)
 	for i, op := range b.controls {
 		op.done <- controlErrs[i]
@@ -237,7 +240,7 @@ func (s *Store) writeBatch(b *batch, now time.Time) ([]error, error) {
 	if err := s.tallies.writeSlice(s.w, s.st, s.opts.foldSlice); err != nil {
 		return nil, err
 	}
-	if err := s.writeCounts(); err != nil {
+	if err := s.writeCounts(b.spots); err != nil {
 		return nil, err
 	}
 	return controlErrs, s.writeMark(b.undoSeq + 1)

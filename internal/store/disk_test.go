@@ -443,8 +443,8 @@ func TestOpenMakesAFolderThatOnlyItsOwnerReads(t *testing.T) {
 			t.Errorf("%s has mode %v, %v, want 0600", e.Name(), info.Mode(), err)
 		}
 	}
-	if strings.Join(names, " ") != "carom.db carom.life carom.lock index_1" {
-		t.Errorf("the folder holds %v, want carom.db, carom.life, carom.lock and index_1", names)
+	if strings.Join(names, " ") != "carom.db carom.life carom.lock index_1 secrets.key" {
+		t.Errorf("the folder holds %v, want carom.db, carom.life, carom.lock, index_1 and secrets.key", names)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder has mode %v, %v, want 0700", info.Mode(), err)

@@ -122,12 +122,15 @@ func (s *Store) keepHouse(ctx context.Context) {
 			if err := s.Prune(ctx); err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
 				s.log.Warn("retention: cannot drop what is too old, will try again", "error", err)
 			}
+			if err := s.StoreUses(ctx); err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
+				s.log.Warn("cannot note what was used, will try again", "error", err)
+			}
 		}
 	}
 }
 
 // Prune drops closed buckets whose newest event is older than the retention, in slices, and with them their attempts; then
-// counts, samples and indexes that nothing needs any more. [Store.Run] calls it every minute.
+// counts, samples and indexes that nothing needs any more. It adds up the counts of hours that are over. [Store.Run] calls it every minute.
 func (s *Store) Prune(ctx context.Context) error {
 	s.houseMu.Lock()
 	defer s.houseMu.Unlock()
@@ -153,7 +156,16 @@ func (s *Store) Prune(ctx context.Context) error {
 	if err := s.PruneShadow(ctx, now, counts); err != nil {
 		return fmt.Errorf("shadow: %w", err)
 	}
-	return s.PruneCounts(ctx, counts, now.Add(-s.opts.UnverifiedRetention))
+	if err := s.PruneAnswers(ctx, now); err != nil {
+		return err
+	}
+	if err := s.PrunePeople(ctx, now, now.Add(-s.opts.AuditRetention)); err != nil {
+		return err
+	}
+	if err := s.PruneCounts(ctx, counts, now.Add(-s.opts.UnverifiedRetention)); err != nil {
+		return err
+	}
+	return s.RollUp(ctx, now)
 }
 
 // dropBucket ends the deliveries of the bucket's events that still wait, deletes its rows slice by slice, then its tables.

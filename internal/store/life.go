@@ -50,6 +50,12 @@ func (s *Store) loadLife(now time.Time) error {
 		}
 	}
 	if s.restored {
+		// A copy does not know what has ended since: whoever was signed out or removed would be back.
+		for _, table := range []string{"sessions", "links"} {
+			if err := s.w.exec(`DELETE FROM ` + table); err != nil {
+				return err
+			}
+		}
 		s.log.Warn("the data folder was restored or copied: it begins a new life, so that no id is given out twice")
 	}
 	return s.remark(s.w)

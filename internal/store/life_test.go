@@ -30,7 +30,7 @@ func TestRestoredFolderReusesNoID(t *testing.T) {
 	}{
 		{"into a new folder", func(t *testing.T, copied, _ string) string {
 			dir := t.TempDir()
-			put(t, copied, dir, databaseFile, lifeFile)
+			put(t, copied, dir, databaseFile, lifeFile, KeyFile)
 			return dir
 		}},
 		{"over the files as they are", func(t *testing.T, copied, dir string) string {
@@ -41,9 +41,9 @@ func TestRestoredFolderReusesNoID(t *testing.T) {
 			put(t, copied, dir, databaseFile)
 			return dir
 		}},
-		{"the database alone, into a new folder", func(t *testing.T, copied, _ string) string {
+		{"the database and its key, into a new folder", func(t *testing.T, copied, _ string) string {
 			dir := t.TempDir()
-			put(t, copied, dir, databaseFile)
+			put(t, copied, dir, databaseFile, KeyFile)
 			return dir
 		}},
 	}
@@ -59,7 +59,7 @@ func TestRestoredFolderReusesNoID(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop()
-			put(t, dir, copied, databaseFile, lifeFile)
+			put(t, dir, copied, databaseFile, lifeFile, KeyFile)
 
 			s, stop = open(t, dir, opts) // a day goes by
 			note := func(sub *carom.Submission, v *carom.View) {

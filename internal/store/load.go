@@ -20,6 +20,9 @@ import (
 // load reads what the committer keeps in memory and recovers what a crash left behind.
 func (s *Store) load() error {
 	now := s.opts.Clock()
+	if err := s.unseal(); err != nil {
+		return err
+	}
 	if err := s.loadLife(now); err != nil {
 		return err
 	}
@@ -30,9 +33,6 @@ func (s *Store) load() error {
 		return err
 	}
 	s.removeStrays()
-	if err := s.LoadViews(tx{s.w}); err != nil {
-		return err
-	}
 	if err := s.prepareStatements(); err != nil {
 		return err
 	}
@@ -45,11 +45,13 @@ func (s *Store) load() error {
 	if err := s.LoadKeys(context.Background()); err != nil {
 		return err
 	}
-	objects, err := s.Objects(context.Background())
-	if err != nil {
-		return err
+	if s.lacks == "" {
+		objects, err := s.Objects(context.Background())
+		if err != nil {
+			return err
+		}
+		s.noteWindows(objects.Sources)
 	}
-	s.noteWindows(objects.Sources)
 	if err := s.loadRecent(now); err != nil {
 		return err
 	}
@@ -262,7 +264,7 @@ func (s *Store) recover(now time.Time) error {
 		if err := s.endInterrupted(now); err != nil {
 			return err
 		}
-		if err := s.writeCounts(); err != nil {
+		if err := s.writeCounts(true); err != nil {
 			return err
 		}
 		s.unsavedMark = s.opts.markEvery

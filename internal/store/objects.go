@@ -9,8 +9,8 @@ import (
 )
 
 // SetObjects is [tables.Tables.SetObjects]; it also remembers the windows of the sources.
-func (s *Store) SetObjects(ctx context.Context, o carom.Objects) (carom.Objects, error) {
-	o, err := s.Tables.SetObjects(ctx, o)
+func (s *Store) SetObjects(ctx context.Context, o carom.Objects, audit ...carom.AuditEntry) (carom.Objects, error) {
+	o, err := s.Tables.SetObjects(ctx, o, audit...)
 	if err == nil {
 		s.noteWindows(o.Sources)
 	}

@@ -71,7 +71,7 @@ func (s *Store) writeResult(op *resultOp, now time.Time) error {
 		if a == nil || a.State == carom.Pending {
 			return s.expire(d.Endpoint, claimKey{op.ref.Uint64(), d.Ordinal}, now)
 		}
-		s.counts.Delivery(d.Endpoint, string(a.State), now) // it has ended, though its story is gone
+		s.counts.Delivery(d.Endpoint, d.Event, string(a.State), now) // it has ended, though its story is gone
 		return s.st.deleteDue.exec(int64(d.Endpoint), int64(op.ref.Uint64()), int64(d.Ordinal))
 	}
 	if a == nil {
@@ -93,10 +93,10 @@ func (s *Store) writeResult(op *resultOp, now time.Time) error {
 		return err
 	}
 	if a.State == carom.Pending {
-		s.counts.Delivery(d.Endpoint, outcomeRetry, now)
+		s.counts.Delivery(d.Endpoint, d.Event, outcomeRetry, now)
 		return s.putDue(op, a.Due, now, a.Number, d.Step, 0)
 	}
-	s.counts.Delivery(d.Endpoint, string(a.State), now)
+	s.counts.Delivery(d.Endpoint, d.Event, string(a.State), now)
 	if d.Ticket != 0 {
 		return nil // it never had a row
 	}
@@ -107,7 +107,7 @@ func (s *Store) writeResult(op *resultOp, now time.Time) error {
 func (s *Store) expire(endpoint int, k claimKey, now time.Time) error {
 	n, err := s.st.deleteDue.execCount(int64(endpoint), int64(k.event), int64(k.ordinal))
 	if n > 0 {
-		s.counts.Delivery(endpoint, string(carom.Expired), now)
+		s.counts.Delivery(endpoint, nil, string(carom.Expired), now)
 	}
 	return err
 }

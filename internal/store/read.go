@@ -165,16 +165,8 @@ func searchKind(f carom.EventFilter) (kind int, value string, ok bool) {
 
 // bucketEvents finds the bucket's events behind one place and before another that f selects, newest first.
 func (s *Store) bucketEvents(ctx context.Context, bucket uint32, f carom.EventFilter, behind, end uint32, limit int) ([]*carom.Event, error) {
-	where, args := []string{"seq > ?", "seq < ?"}, []any{behind, end}
-	for column, value := range map[string]string{"app": f.App, "source": f.Source, "ymid": f.YMID, userColumn: f.User, "zone_id": f.Zone} {
-		if value != "" {
-			where = append(where, column+" = ?")
-			args = append(args, value)
-		}
-	}
-	if !f.Since.IsZero() {
-		where, args = append(where, "at >= ?"), append(args, f.Since.UnixMilli())
-	}
+	where, args := eventConditions(f)
+	where, args = append(where, "seq > ?", "seq < ?"), append(args, behind, end)
 	kind, value, indexed := searchKind(f)
 	if !indexed {
 		return s.queryEvents(ctx, bucket, where, args, limit)

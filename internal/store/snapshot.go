@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,12 +21,15 @@ import (
 type Snapshot struct {
 	At     time.Time // everything that was acknowledged before it is in the snapshot
 	Schema int       // of the permanent tables
+	Key    string    // id of the key that the secrets in it are sealed by
+	HasKey bool      // the file with that key is in the snapshot; else the key comes from the settings
 
 	dir     string
 	db      *sql.DB
 	tx      *sql.Tx
 	size    int64 // of the database, in bytes
 	indexes []*os.File
+	keyFile []byte
 }
 
 // maxSnapshotLog is how long the write-ahead log may get while a snapshot is read: what reads it is too slow then.
@@ -37,7 +41,7 @@ const maxSnapshotLog = 4 << 30
 func (s *Store) Snapshot(ctx context.Context) (_ *Snapshot, err error) {
 	s.houseMu.Lock() // no index is removed before it is open
 	defer s.houseMu.Unlock()
-	snap := &Snapshot{At: s.opts.Clock().UTC(), dir: s.dir}
+	snap := &Snapshot{At: s.opts.Clock().UTC(), Key: s.keys.ID(), HasKey: s.keyFile != nil, dir: s.dir, keyFile: s.keyFile}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("snapshot: %w", translate(errors.Join(err, snap.Close())))
@@ -94,6 +98,11 @@ func (snap *Snapshot) Files(ctx context.Context, visit func(name string, size in
 			return fmt.Errorf("snapshot: %w", translate(err))
 		}
 		if err := visit(info.Name(), info.Size(), io.NewSectionReader(f, 0, info.Size())); err != nil {
+			return err
+		}
+	}
+	if snap.HasKey {
+		if err := visit(KeyFile, int64(len(snap.keyFile)), bytes.NewReader(snap.keyFile)); err != nil {
 			return err
 		}
 	}
@@ -175,7 +184,7 @@ func Owns(name string) bool {
 
 // SnapshotFile says whether a file of this name can be part of a snapshot.
 func SnapshotFile(name string) bool {
-	if name == databaseFile {
+	if name == databaseFile || name == KeyFile {
 		return true
 	}
 	for _, prefix := range []string{"index_", "rewards_"} {
@@ -187,12 +196,13 @@ func SnapshotFile(name string) bool {
 }
 
 // Check opens a data folder that nobody uses, as a start of carom would, and says what is in it: whether SQLite finds the
-// database whole, and what the check of the ledger finds. Nothing is dropped for its age.
+// database whole, and what the check of the ledger finds. Nothing is dropped for its age. Its secrets stay sealed as they are.
 //
 // It returns the errors of [Open], and carom.ErrInvalid when the database is damaged.
 func Check(ctx context.Context, dir string, opts Options) (_ Checked, err error) {
 	const forever = 100 * 365 * 24 * time.Hour
 	opts.Retention, opts.CountRetention, opts.UnverifiedRetention = forever, forever, forever
+	opts.Inspect = true
 	s, err := Open(dir, opts)
 	if err != nil {
 		return Checked{}, err
@@ -212,7 +222,7 @@ func Check(ctx context.Context, dir string, opts Options) (_ Checked, err error)
 		stop()
 		err = errors.Join(err, <-ended)
 	}()
-	var out Checked
+	out := Checked{Lacks: s.lacks}
 	if out.Ledger, err = s.CheckLedger(ctx); err != nil {
 		return Checked{}, err
 	}
@@ -226,5 +236,6 @@ func Check(ctx context.Context, dir string, opts Options) (_ Checked, err error)
 // Checked is what [Check] found in a data folder.
 type Checked struct {
 	Newest time.Time // when its newest event was received; zero: it has none
+	Lacks  string    // id of a key that its secrets are sealed by and that is neither in it nor in the options; empty: they can be opened
 	Ledger carom.LedgerReport
 }

@@ -18,13 +18,16 @@ import (
 
 	"carom"
 	"carom/internal/books"
+	"carom/internal/seal"
+	"carom/internal/tables"
 )
 
 // Source reads a data folder row by row, for what moves it to another store. Nothing of it writes, and who works in the folder is not
 // held up. One goroutine may use it at a time.
 type Source struct {
 	Life carom.Incarnation // of the folder: what was read in another one may not be mixed with this
-	Seal []byte            // the key of its views
+	Keys *seal.Ring        // that its secrets are sealed by
+	Seal []byte            // the key of its views, as it is stored
 
 	dir string
 	w   *writer // only reads
@@ -36,9 +39,9 @@ func Holds(dir string) bool {
 	return err == nil
 }
 
-// OpenSource opens a data folder to read it, in use or not. It returns carom.ErrInvalid for a folder without a database or of another
-// release's schema.
-func OpenSource(dir string) (_ *Source, err error) {
+// OpenSource opens a data folder to read it, in use or not. keys are those of the settings; the folder may have its own. It returns
+// carom.ErrInvalid for a folder without a database, of another release's schema, or sealed by a key that is missing.
+func OpenSource(dir string, keys *seal.Ring) (_ *Source, err error) {
 	s := &Source{dir: dir}
 	path := filepath.Join(dir, databaseFile)
 	if !Holds(dir) {
@@ -77,11 +80,16 @@ func OpenSource(dir string) (_ *Source, err error) {
 		return nil, err
 	}
 	s.Life = carom.Incarnation(life)
-	return s, s.Query(`SELECT value FROM secrets WHERE name = 'view_seal'`, func(v []driver.Value) error {
-		seal, _ := v[0].([]byte)
-		s.Seal = append([]byte{}, seal...)
-		return nil
-	})
+	own, _, err := readKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.Keys = keys.With(own)
+	if s.Seal, err = viewSeal(s.w); err != nil {
+		return nil, err
+	}
+	_, err = tables.OpenViewSeal(s.Keys, s.Seal)
+	return s, err
 }
 
 // Query calls row for each row of the result, until it returns an error. Values are int64, string, []byte or nil; the slice is used

@@ -28,6 +28,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"carom"
+	"carom/internal/seal"
 	"carom/internal/tables"
 )
 
@@ -38,6 +39,7 @@ type Options struct {
 	Retention           time.Duration // of events, their attempts, refused postbacks; 30 days
 	UnverifiedRetention time.Duration // of the unverified sample; 7 days
 	CountRetention      time.Duration // of counts; 400 days
+	AuditRetention      time.Duration // of the audit log; 400 days
 	SegmentRewards      int           // rewards whose keys share an index file; 500,000
 	MaxQueue            int           // submissions that may wait for a commit; 16,384
 	CacheMB             int           // page cache of the writing connection; 16
@@ -45,7 +47,10 @@ type Options struct {
 	// Decide says what becomes of a candidate; see internal/reward. Nil declines all.
 	Decide func(*carom.Candidate, *carom.RewardFacts) carom.Decision
 	Log    *slog.Logger
-	Moved  bool // opens the folder also when it was moved to a database: for what compares the two
+	// Keys seal the secrets of the folder, the newest first. Nil: the folder has a file with a key of its own.
+	Keys    *seal.Ring
+	Inspect bool // seals nothing, and opens the folder also without its keys: for what only checks a copy
+	Moved   bool // opens the folder also when it was moved to a database: for what compares the two
 
 	foldAt    int                                    // see foldAt; tests fold more often
 	foldSlice int                                    // see foldSlice
@@ -59,6 +64,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Retention, 30*24*time.Hour)
 	set(&o.UnverifiedRetention, 7*24*time.Hour)
 	set(&o.CountRetention, 400*24*time.Hour)
+	set(&o.AuditRetention, 400*24*time.Hour)
 	set(&o.SegmentRewards, 500_000)
 	set(&o.MaxQueue, 16_384)
 	set(&o.CacheMB, 16)
@@ -100,6 +106,10 @@ type Store struct {
 	log  *slog.Logger
 	lock *flock.Flock
 	inc  carom.Incarnation // the folder's life
+
+	keys    *seal.Ring // that its secrets are sealed by
+	keyFile []byte     // what is in the file with the folder's own keys; nil: they come from elsewhere
+	lacks   string     // id of a key that is missing; to who inspects the folder alone
 
 	restored bool      // the folder began a new life at this start
 	marked   time.Time // when its mark was last changed; the committer's after the start
@@ -192,7 +202,7 @@ const (
 // nothing: call [Store.Run], then [Store.Close].
 //
 // It returns carom.ErrConflict when another process uses the folder, carom.ErrInvalid when it was written by a newer
-// version, and carom.ErrUnavailable when it cannot be read or written.
+// version or a key of its secrets is missing, and carom.ErrUnavailable when it cannot be read or written.
 func Open(dir string, opts Options) (_ *Store, err error) {
 	began := time.Now()
 	s := &Store{dir: dir, opts: opts.withDefaults(), counts: tables.NewCounts(), unverified: tables.NewUnverified(), sealed: make(chan struct{}, 1)}
@@ -222,6 +232,9 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.w, err = openWriter(path, s.opts.CacheMB); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	if err := s.findKeys(); err != nil { // before anything is written
+		return nil, fmt.Errorf("data folder %s: %w", dir, err)
+	}
 	if err := migrate(s.w); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -236,7 +249,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s.Tables = tables.New(tables.Options{
 		Read: s.r, Lanes: s.lanes, Write: s.writePlain, Translate: translate,
-		Life: func() carom.Incarnation { return s.inc }, Clock: s.opts.Clock, RefOf: refOf, Archive: archive{s}, Alone: true,
+		Life: func() carom.Incarnation { return s.inc }, Clock: s.opts.Clock, RefOf: refOf, Archive: archive{s}, Keys: s.keys, Alone: true,
 	})
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("recover %s: %w", path, err)

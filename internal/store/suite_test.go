@@ -19,7 +19,7 @@ func TestStore(t *testing.T) { storetest.Run(t, openPlace) }
 // openPlace makes a data folder. Balances are folded and the mark is stored all the time, so that every test meets both.
 func openPlace(t testing.TB, o storetest.Options) storetest.Place {
 	return &folder{dir: t.TempDir(), opts: Options{BucketEvents: o.BucketEvents, Retention: o.Retention, CountRetention: o.CountRetention,
-		UnverifiedRetention: o.UnverifiedRetention, MaxQueue: o.MaxQueue, SegmentRewards: o.SegmentRewards, Clock: o.Clock, Decide: o.Decide,
+		UnverifiedRetention: o.UnverifiedRetention, AuditRetention: o.AuditRetention, MaxQueue: o.MaxQueue, SegmentRewards: o.SegmentRewards, Clock: o.Clock, Decide: o.Decide, Keys: o.Keys,
 		foldAt: 3, foldSlice: 2, markEvery: 3, identity: noIdentity}}
 }
 

@@ -125,9 +125,9 @@ func (s *Store) waitingOf(ctx context.Context, endpoint int) ([]waitingOne, erro
 }
 
 // attempts hands the attempts of a bucket whose ids the query selects to add, those of the newest events first.
-func (s *Store) attempts(ctx context.Context, bucket uint32, ids string, add func(int, carom.Attempt)) error {
+func (s *Store) attempts(ctx context.Context, bucket uint32, ids string, add func(int, carom.Attempt), args ...any) error {
 	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT id, endpoint, at, took_us, state, due_at, reason, flags, method, url, sent, status,
-		substr(answer, 1, %d) FROM outcomes_%d WHERE id IN (%s) ORDER BY id DESC`, tables.SurveyAnswer, bucket, ids))
+		substr(answer, 1, %d) FROM outcomes_%d WHERE id IN (%s) ORDER BY id DESC`, tables.SurveyAnswer, bucket, ids), args...)
 	if err != nil {
 		return s.readErr(bucket, err)
 	}

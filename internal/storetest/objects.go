@@ -93,6 +93,37 @@ func objectsComeBack(t *testing.T, open Opener) {
 	}
 }
 
+// A secret may stand in more places than those made for it: in a URL, a header, a body, a filter's word.
+func objectsAreSealed(t *testing.T, open Opener) {
+	s := begin(t, open, Options{})
+	want := carom.Objects{
+		Apps: []carom.App{{Name: "app", BotToken: "42:hidden-token-of-the-bot"}},
+		Sources: []carom.Source{{App: "app", Name: "net", Profile: "monetag", ShadowURL: "https://today.example/hidden-receiver",
+			NetworkSecrets: []carom.SigningSecret{{Key: "hidden-network-secret"}}}},
+		Endpoints: []carom.Endpoint{{App: "app", Name: "backend", URL: "https://publisher.example/?token=hidden-in-the-url", Body: "hidden-in-the-body",
+			Headers: []carom.Field{{Name: "X-Key", Value: "hidden-in-a-header"}}, SigningSecrets: []carom.SigningSecret{{Key: "whsec_hidden-signing-secret"}}}},
+		Zones:     []carom.Zone{{App: "app", ID: "1", AdServer: carom.AdServer{URL: "https://ads.example/?key=hidden-of-the-ad-server"}}},
+		Creatives: []carom.Creative{{Name: "spring", HTML: "<p>hidden in a creative</p>"}},
+	}
+	for _, how := range []string{"at once", "after a restart", "after a crash"} {
+		made, err := s.SetObjects(t.Context(), want)
+		if err != nil {
+			t.Fatalf("SetObjects: %v", err)
+		}
+		want.Version = made.Version
+		move(t, s, how)
+		if found := s.place.Find(t, "hidden"); len(found) > 0 {
+			t.Errorf("%s: secrets lie as they are: %s", how, found)
+		}
+		if got, err := s.Objects(t.Context()); err != nil || len(got.Apps) != 1 || got.Apps[0].BotToken != want.Apps[0].BotToken {
+			t.Errorf("%s: Objects: %d apps, %v", how, len(got.Apps), err)
+		}
+	}
+	if len(s.place.Find(t, "sealed:1:"+sealing.ID())) < 6 {
+		t.Error("objects and the key of views are not in what was searched")
+	}
+}
+
 func endpointNumbers(t *testing.T, open Opener) {
 	s := begin(t, open, Options{})
 	inForce, used := map[string]int{}, map[int]bool{}

@@ -16,6 +16,7 @@ import (
 
 	"carom"
 	"carom/internal/reward"
+	"carom/internal/seal"
 )
 
 // Store is what the suite uses of a store. Its methods promise what those of the same name say in package store.
@@ -35,6 +36,10 @@ type Store interface {
 	SetBreaker(ctx context.Context, endpoint int, openedAt time.Time) error
 	Breakers(ctx context.Context) (map[int]time.Time, error)
 
+	BeginRequest(ctx context.Context, r carom.KeptRequest, most int) (*carom.KeptAnswer, error)
+	EndRequest(ctx context.Context, id [16]byte, a carom.KeptAnswer) error
+	ForgetRequest(ctx context.Context, id [16]byte) error
+
 	Events(ctx context.Context, f carom.EventFilter) ([]*carom.Event, error)
 	StartFeed(ctx context.Context, f carom.EventFilter, after carom.EventID) (carom.Feed, error)
 	EventsBehind(ctx context.Context, f carom.EventFilter, c carom.FeedCursor) (carom.Feed, error)
@@ -44,16 +49,40 @@ type Store interface {
 	UnverifiedSample(ctx context.Context, app, source string, limit int) ([]*carom.Unverified, error)
 	Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error)
 	DeliveryCounts(ctx context.Context, f carom.CountFilter) ([]carom.DeliveryCount, error)
+	ReportCounts(ctx context.Context, f carom.ReportFilter) ([]carom.ReportCount, error)
+	DetailCounts(ctx context.Context, f carom.ReportFilter, kinds ...carom.DetailKind) ([]carom.DetailCount, error)
 	Deliveries(ctx context.Context, endpoint int, state carom.DeliveryState, f carom.EventFilter) (list []*carom.Story, next carom.EventID, err error)
+	FindEvents(ctx context.Context, f carom.EventFilter) (list []*carom.Event, next carom.EventID, err error)
+	SentAttempts(ctx context.Context, f carom.AttemptFilter) (list []carom.SentAttempt, next carom.AttemptCursor, err error)
 	NewestAttempts(ctx context.Context, since time.Time, each int) (map[int][]carom.Attempt, error)
 	NewestEvents(ctx context.Context, each int) (map[string][]*carom.Event, error)
 
 	Objects(ctx context.Context) (carom.Objects, error)
-	SetObjects(ctx context.Context, o carom.Objects) (carom.Objects, error)
+	SetObjects(ctx context.Context, o carom.Objects, audit ...carom.AuditEntry) (carom.Objects, error)
 	Keys(ctx context.Context) ([]carom.APIKey, error)
 	KeyBySum(sum [32]byte) (carom.APIKey, bool)
-	CreateKey(ctx context.Context, k carom.APIKey) error
-	DeleteKey(ctx context.Context, id string) error
+	CreateKey(ctx context.Context, k carom.APIKey, audit ...carom.AuditEntry) error
+	DeleteKey(ctx context.Context, id string, audit ...carom.AuditEntry) error
+	StoreUses(ctx context.Context) error
+
+	Members(ctx context.Context) ([]carom.Member, error)
+	AnyMember(ctx context.Context) (bool, error)
+	Member(ctx context.Context, name string) (carom.Member, error)
+	CreateMember(ctx context.Context, m carom.Member, link carom.OneTimeLink, audit ...carom.AuditEntry) error
+	ChangeMember(ctx context.Context, m carom.Member, audit ...carom.AuditEntry) error
+	DeleteMember(ctx context.Context, id string, audit ...carom.AuditEntry) error
+	CreateLink(ctx context.Context, l carom.OneTimeLink, audit ...carom.AuditEntry) error
+	Link(ctx context.Context, sum [32]byte) (carom.OneTimeLink, error)
+	ClaimLink(ctx context.Context, l carom.OneTimeLink, m carom.Member, session carom.Session, audit ...carom.AuditEntry) error
+	SetPassword(ctx context.Context, member string, password carom.Masked, keep [32]byte, audit ...carom.AuditEntry) error
+	CreateSession(ctx context.Context, s carom.Session, audit ...carom.AuditEntry) error
+	Session(ctx context.Context, sum [32]byte) (carom.Session, carom.Member, error)
+	EndSession(ctx context.Context, sum [32]byte, audit ...carom.AuditEntry) error
+	SavedFilters(ctx context.Context, member string) ([]carom.SavedFilter, error)
+	SaveFilter(ctx context.Context, member string, f carom.SavedFilter) error
+	DeleteFilter(ctx context.Context, member, name string) error
+	AddAudit(ctx context.Context, entries ...carom.AuditEntry) error
+	Audit(ctx context.Context, f carom.AuditFilter) ([]carom.AuditEntry, error)
 
 	Rewards(ctx context.Context, f carom.RewardFilter) ([]*carom.Reward, error)
 	Reward(ctx context.Context, id carom.RewardID) (*carom.Reward, []carom.LedgerLine, error)
@@ -70,6 +99,7 @@ type Store interface {
 	ViewOfUser(ctx context.Context, app, user string) (*carom.View, error)
 	ViewOutcome(ctx context.Context, v *carom.View) (carom.ViewOutcome, error)
 	ViewSeal() carom.ViewSeal
+	Views(ctx context.Context, f carom.ViewFilter) (list []*carom.View, next carom.ViewID, err error)
 
 	Compare(ctx context.Context, entries []carom.ShadowEntry) (kept int, err error)
 	ShadowReport(ctx context.Context, app, source string, since time.Time) (carom.ShadowReport, error)
@@ -87,16 +117,18 @@ type Store interface {
 }
 
 // Options are the settings with which a place opens its stores. The zero value of a field means the store's default, but for
-// Clock and Decide, which the suite always sets.
+// Clock, Decide and Keys, which the suite always sets.
 type Options struct {
 	BucketEvents        int           // events after which a bucket closes, where there are buckets
 	Retention           time.Duration // of events, their attempts, refused postbacks
 	CountRetention      time.Duration // of counts
 	UnverifiedRetention time.Duration // of the unverified sample
+	AuditRetention      time.Duration // of the audit log
 	MaxQueue            int           // submissions that may wait for a commit
 	SegmentRewards      int           // rewards whose keys share an index file, where there are segments
 	Clock               func() time.Time
 	Decide              func(*carom.Candidate, *carom.RewardFacts) carom.Decision
+	Keys                *seal.Ring // that secrets are sealed by
 }
 
 // Opener makes a place for a store, empty and of its own, which is gone when the test has ended.
@@ -180,6 +212,7 @@ func Run(t *testing.T, open Opener, only ...string) {
 		{"search", []test{
 			{"finds all and nothing twice", searchFindsAll},
 			{"steps through many hits", searchStepsThroughManyHits},
+			{"finds by what has no index", findsEvents},
 			{"foreign cursors", foreignCursors},
 			{"what is not there", storyOfWhatIsNotThere},
 			{"beside accepts", searchBesideAccepts},
@@ -195,7 +228,11 @@ func Run(t *testing.T, open Opener, only ...string) {
 			{"the unverified sample is bounded", unverifiedSampleIsBounded},
 			{"the unverified sample of one app", unverifiedSampleOfOneApp},
 		}},
-		{"deliveries", []test{{"of an endpoint", deliveriesOfAnEndpoint}}},
+		{"deliveries", []test{
+			{"of an endpoint", deliveriesOfAnEndpoint},
+			{"of all endpoints", deliveriesOfAll},
+			{"attempts newest first", sentAttempts},
+		}},
 		{"survey", []test{
 			{"newest attempts by endpoint", newestAttempts},
 			{"newest events by app", newestEvents},
@@ -206,6 +243,13 @@ func Run(t *testing.T, open Opener, only ...string) {
 			{"request vars beyond the bound", requestVarsAreBounded},
 			{"of deliveries", deliveryCounts},
 			{"of rewards", rewardCounts},
+		}},
+		{"reports", []test{
+			{"count by source and spot", reportsCount},
+			{"times to confirm", timesToConfirm},
+			{"spots beyond the bound", spotsAreBounded},
+			{"added up when hours are over", reportsRollUp},
+			{"end with the counts", reportsEnd},
 		}},
 		{"rewards", []test{
 			{"one in every order of events", oneRewardInEveryOrder},
@@ -232,6 +276,7 @@ func Run(t *testing.T, open Opener, only ...string) {
 			{"come back as they were opened", viewsComeBack},
 			{"opening one ends the user's earlier one", openingEndsTheEarlierOne},
 			{"outcome", viewOutcome},
+			{"newest first", viewsNewestFirst},
 		}},
 		{"retention", []test{
 			{"drops events and still tells copies", retentionTellsCopies},
@@ -244,10 +289,31 @@ func Run(t *testing.T, open Opener, only ...string) {
 		}},
 		{"objects", []test{
 			{"come back as they were", objectsComeBack},
+			{"are sealed", objectsAreSealed},
 			{"endpoint numbers are never reused", endpointNumbers},
 		}},
-		{"keys", []test{{"are kept until they are deleted", keys}}},
+		{"keys", []test{
+			{"are kept until they are deleted", keys},
+			{"know when they were last used", keyUses},
+		}},
+		{"members", []test{
+			{"come back as they were", membersComeBack},
+			{"the last operator stays", lastOperatorStays},
+			{"links count once", linksCountOnce},
+			{"sessions end", sessionsEnd},
+			{"filters", savedFilters},
+		}},
+		{"audit", []test{
+			{"entries come with their changes", auditComesWithChanges},
+			{"found page by page", auditPageByPage},
+		}},
 		{"breakers", []test{{"outlive the process", breakersOutliveTheProcess}}},
+		{"answers", []test{
+			{"are kept for a day", answersAreKept},
+			{"of copies at the same time, one is carried out", requestsAtTheSameTime},
+			{"are withheld when a user is erased", answersOfTheErased},
+			{"are bounded for each caller", answersAreBounded},
+		}},
 		{"shadow", []test{
 			{"report", shadowReport},
 			{"notes", shadowNotes},
@@ -311,13 +377,16 @@ type world struct {
 	opened bool
 }
 
+// sealing are the keys that seal what the suite stores.
+var sealing, _ = seal.Parse(seal.NewKey()) // which is one
+
 // begin opens a store in a new place. It decides about rewards as the server does, and starts at noon. When the test ends it is
 // stopped, and what it leaves is checked.
 func begin(t testing.TB, open Opener, o Options) *world {
 	t.Helper()
 	w := &world{}
 	w.set(noon)
-	o.Clock, o.Decide = w.now, reward.Decide
+	o.Clock, o.Decide, o.Keys = w.now, reward.Decide, sealing
 	w.place = open(t, o)
 	w.start(t)
 	t.Cleanup(func() { w.stop(t) })

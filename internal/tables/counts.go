@@ -8,7 +8,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -72,22 +71,25 @@ type Counts struct {
 	received   map[ReceivedKey]Tally
 	quarters   map[QuarterKey]Tally // made of received when they are asked for
 	deliveries map[DeliveryKey]int64
+	reports    reports
 	labels     labels
 }
 
 // NewCounts makes counts of nothing. [Tables.LoadLabels] then reads what was counted today.
 func NewCounts() *Counts {
 	return &Counts{received: map[ReceivedKey]Tally{}, quarters: map[QuarterKey]Tally{}, deliveries: map[DeliveryKey]int64{},
-		labels: labels{seen: map[labelKey]map[string]struct{}{}}}
+		reports: newReports(), labels: labels{seen: map[labelKey]map[string]struct{}{}, spots: map[spotLabel]struct{}{}, pairs: map[labelKey]int{}}}
 }
 
 // Event counts an event of the moment now, with its price.
 func (c *Counts) Event(ev *carom.Event, outcome string, now time.Time) {
 	c.labels.day(now)
 	zone := c.labels.bound(labelKey{app: ev.App}, ev.ZoneID, MaxZones)
+	requestVar := c.labels.bound(labelKey{app: ev.App, zone: zone, of: ofRequestVar}, ev.RequestVar, MaxRequestVars)
+	c.reportEvent(ev, outcome, zone, requestVar, now)
 	k := ReceivedKey{
 		Minute: now.Unix() / 60, App: ev.App, Source: ev.Source, Zone: zone,
-		RequestVar: c.labels.bound(labelKey{app: ev.App, zone: zone, inZone: true}, ev.RequestVar, MaxRequestVars),
+		RequestVar: requestVar,
 		EventType:  string(ev.Type), Value: valueLabel(ev.Value), Outcome: outcome,
 	}
 	var price carom.Nanos
@@ -101,6 +103,7 @@ func (c *Counts) Event(ev *carom.Event, outcome string, now time.Time) {
 func (c *Counts) Other(app, source, outcome string, now time.Time, n int64) {
 	k := ReceivedKey{Minute: now.Unix() / 60, App: app, Source: source, Outcome: outcome}
 	c.received[k] = c.received[k].plus(n, 0)
+	c.reportOther(app, source, outcome, now, n)
 }
 
 // Reward counts what became of a rule. What somebody did to a reward, or a hold that ended, counts for the source and the zone
@@ -120,11 +123,13 @@ func (c *Counts) Reward(ev *carom.Event, d *carom.Decided) {
 		}
 	}
 	k.Zone = c.labels.bound(labelKey{app: ev.App}, k.Zone, MaxZones)
+	c.reportReward(ev, d, k.Zone)
 	c.received[k] = c.received[k].plus(1, amount)
 }
 
-// Delivery counts the end of a delivery or a failed attempt; see carom.DeliveryCount for the outcomes.
-func (c *Counts) Delivery(endpoint int, outcome string, now time.Time) {
+// Delivery counts the end of a delivery of an event, nil when that is gone, or a failed attempt; see carom.DeliveryCount for the outcomes.
+func (c *Counts) Delivery(endpoint int, ev *carom.Event, outcome string, now time.Time) {
+	c.reportDelivery(ev, outcome, now)
 	c.deliveries[DeliveryKey{Minute: now.Unix() / 60, Endpoint: endpoint, Outcome: outcome}]++
 }
 
@@ -132,6 +137,7 @@ func (c *Counts) Delivery(endpoint int, outcome string, now time.Time) {
 func (c *Counts) Reset() {
 	clear(c.received)
 	clear(c.deliveries)
+	c.reports.reset()
 }
 
 // Received are the counts by the minute, in the order of the table's key: who adds them in this order never waits in a circle for
@@ -178,11 +184,40 @@ func valueLabel(v carom.RewardEventType) string {
 type labels struct {
 	today int64 // days since 1970 UTC
 	seen  map[labelKey]map[string]struct{}
+	spots map[spotLabel]struct{}
+	pairs map[labelKey]int // how many spots, by zone
 }
 
 type labelKey struct {
 	app, zone string
-	inZone    bool
+	of        labelKind
+}
+
+// labelKind tells the dimensions apart whose values are bounded.
+type labelKind uint8
+
+const (
+	ofZone labelKind = iota
+	ofRequestVar
+	ofSubZone
+)
+
+// spotLabel is a sub-zone with a request_var.
+type spotLabel struct{ app, zone, subZone, requestVar string }
+
+// spot says whether a pair is counted by itself: the first so many of a zone are.
+func (l *labels) spot(s spotLabel) bool {
+	if _, ok := l.spots[s]; ok {
+		return true
+	}
+	zone := labelKey{app: s.app, zone: s.zone}
+	if l.pairs[zone] >= MaxSpots {
+		return false
+	}
+	zone = labelKey{app: strings.Clone(s.app), zone: strings.Clone(s.zone)}
+	l.pairs[zone]++
+	l.spots[spotLabel{zone.app, zone.zone, strings.Clone(s.subZone), strings.Clone(s.requestVar)}] = struct{}{}
+	return true
 }
 
 // day begins a new day's labels. The end of yesterday, which still comes in just after midnight, does not.
@@ -190,6 +225,8 @@ func (l *labels) day(now time.Time) {
 	if today := now.Unix() / 86400; today > l.today || today < l.today-1 {
 		l.today = today
 		clear(l.seen)
+		clear(l.spots)
+		clear(l.pairs)
 	}
 }
 
@@ -216,7 +253,7 @@ func (l *labels) bound(key labelKey, value string, limit int) string {
 // LoadLabels lets c know which labels were counted today, so that a restart does not open their bound again.
 func (t *Tables) LoadLabels(ctx context.Context, c *Counts) error {
 	c.labels.day(t.o.Clock())
-	return t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
+	if err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		var app, zone, requestVar string
 		if err := scan(&app, &zone, &requestVar); err != nil {
 			return err
@@ -225,10 +262,25 @@ func (t *Tables) LoadLabels(ctx context.Context, c *Counts) error {
 			c.labels.bound(labelKey{app: app}, zone, MaxZones)
 		}
 		if requestVar != OtherLabel {
-			c.labels.bound(labelKey{app: app, zone: zone, inZone: true}, requestVar, MaxRequestVars)
+			c.labels.bound(labelKey{app: app, zone: zone, of: ofRequestVar}, requestVar, MaxRequestVars)
 		}
 		return nil
-	}, `SELECT DISTINCT app, zone_id, request_var FROM counts WHERE minute >= ?`, c.labels.today*24*60)
+	}, `SELECT DISTINCT app, zone_id, request_var FROM counts WHERE minute >= ?`, c.labels.today*24*60); err != nil {
+		return err
+	}
+	return t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
+		var app, zone, subZone, requestVar string
+		if err := scan(&app, &zone, &subZone, &requestVar); err != nil {
+			return err
+		}
+		if subZone != OtherLabel && subZone != "" {
+			c.labels.bound(labelKey{app: app, zone: zone, of: ofSubZone}, subZone, MaxSubZones)
+			if requestVar != "" {
+				c.labels.spot(spotLabel{app, zone, subZone, requestVar})
+			}
+		}
+		return nil
+	}, `SELECT DISTINCT app, zone_id, sub_zone_id, request_var FROM spot_counts WHERE span = 1 AND quarter >= ?`, c.labels.today*24*60/carom.QuarterMinutes)
 }
 
 // groupColumns are the dimensions that counts can be grouped by, with how each is computed.
@@ -313,9 +365,7 @@ func (t *Tables) DeliveryCounts(ctx context.Context, f carom.CountFilter) ([]car
 		if err := scan(&minute, &endpoint, &c.Outcome, &c.N); err != nil {
 			return err
 		}
-		if c.Endpoint = names[endpoint]; c.Endpoint == "" {
-			c.Endpoint = "#" + strconv.Itoa(endpoint)
-		}
+		c.Endpoint = NameOf(names, endpoint)
 		if f.App != "" && !strings.HasPrefix(c.Endpoint, f.App+"/") {
 			return nil
 		}
@@ -340,6 +390,11 @@ func (t *Tables) PruneCounts(ctx context.Context, counts, unverified time.Time) 
 		}
 		if err := tx.Exec(`DELETE FROM quarter_counts WHERE quarter < ?`, minute/carom.QuarterMinutes); err != nil {
 			return err
+		}
+		for _, table := range rolledTables() {
+			if err := tx.Exec(`DELETE FROM `+table.name+` WHERE span IN (1, 4, 96) AND quarter < ?`, minute/carom.QuarterMinutes); err != nil {
+				return err
+			}
 		}
 		return tx.Exec(`DELETE FROM unverified WHERE at < ?`, unverified.UnixMilli())
 	})

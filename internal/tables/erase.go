@@ -39,7 +39,7 @@ func mentions(text, word string) bool {
 }
 
 // EraseSamples removes what names a user of an app from the samples that are kept, of unverified requests and of comparisons in
-// shadow. It returns how many these were.
+// shadow, and from the answers that are kept. It returns how many samples these were.
 func EraseSamples(tx Tx, app, user string) (int, error) {
 	type row struct {
 		where string
@@ -66,6 +66,9 @@ func EraseSamples(tx Tx, app, user string) (int, error) {
 		}
 		return nil
 	}, app); err != nil {
+		return 0, err
+	}
+	if err := eraseAnswers(tx, user); err != nil {
 		return 0, err
 	}
 	for _, r := range drop {

@@ -39,24 +39,34 @@ func (t *Tables) LoadKeys(ctx context.Context) error {
 	return nil
 }
 
-// Keys returns all API keys, by name.
+// Keys returns all API keys, by name, with when each was last used.
 func (t *Tables) Keys(context.Context) ([]carom.APIKey, error) {
-	return slices.SortedFunc(maps.Values(*t.keys.Load()), func(a, b carom.APIKey) int {
+	keys := slices.SortedFunc(maps.Values(*t.keys.Load()), func(a, b carom.APIKey) int {
 		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
-	}), nil
+	})
+	for i := range keys {
+		keys[i].LastUsed = t.uses.latest(use{useKey, keys[i].ID}, keys[i].LastUsed)
+	}
+	return keys, nil
 }
 
-// KeyBySum finds an API key by the SHA-256 of its text.
+// KeyBySum finds an API key by the SHA-256 of its text, and notes that it is used.
 func (t *Tables) KeyBySum(sum [32]byte) (carom.APIKey, bool) {
 	k, ok := (*t.keys.Load())[sum]
+	if ok {
+		t.uses.note(use{useKey, k.ID}, t.o.Clock())
+	}
 	return k, ok
 }
 
-// CreateKey stores an API key. It returns carom.ErrConflict when its id or sum exists.
-func (t *Tables) CreateKey(ctx context.Context, k carom.APIKey) error {
+// CreateKey stores an API key, with entries of the audit log. It returns carom.ErrConflict when its id or sum exists.
+func (t *Tables) CreateKey(ctx context.Context, k carom.APIKey, audit ...carom.AuditEntry) error {
 	if err := t.o.Write(ctx, func(tx Tx) error {
-		return tx.Exec(`INSERT INTO api_keys (id, name, app, scope, created, last_used, sum, publisher) VALUES (?,?,?,?,?,0,?,?)`,
-			k.ID, k.Name, k.App, string(k.Scope), k.Created.UnixMilli(), k.Sum[:], k.Publisher)
+		if err := tx.Exec(`INSERT INTO api_keys (id, name, app, scope, created, last_used, sum, publisher) VALUES (?,?,?,?,?,0,?,?)`,
+			k.ID, k.Name, k.App, string(k.Scope), k.Created.UnixMilli(), k.Sum[:], k.Publisher); err != nil {
+			return err
+		}
+		return t.addAudit(tx, audit)
 	}); err != nil {
 		return fmt.Errorf("create API key: %w", err)
 	}
@@ -64,8 +74,9 @@ func (t *Tables) CreateKey(ctx context.Context, k carom.APIKey) error {
 	return nil
 }
 
-// DeleteKey revokes an API key at once. It returns carom.ErrNotFound when there is none with that id.
-func (t *Tables) DeleteKey(ctx context.Context, id string) error {
+// DeleteKey revokes an API key at once, and stores that with entries of the audit log. It returns carom.ErrNotFound when there is none
+// with that id.
+func (t *Tables) DeleteKey(ctx context.Context, id string, audit ...carom.AuditEntry) error {
 	known := false
 	// Out of memory first: revoked means revoked, even if the disk is full.
 	t.changeKeys(func(keys map[[32]byte]carom.APIKey) {
@@ -76,8 +87,10 @@ func (t *Tables) DeleteKey(ctx context.Context, id string) error {
 	})
 	var deleted int64
 	if err := t.o.Write(ctx, func(tx Tx) (err error) {
-		deleted, err = tx.ExecCount(`DELETE FROM api_keys WHERE id = ?`, id)
-		return err
+		if deleted, err = tx.ExecCount(`DELETE FROM api_keys WHERE id = ?`, id); err != nil || deleted == 0 {
+			return err
+		}
+		return t.addAudit(tx, audit)
 	}); err != nil {
 		return fmt.Errorf("delete API key: revoked until the next start, but not stored: %w", err)
 	}

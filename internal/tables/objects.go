@@ -72,15 +72,19 @@ func (t *Tables) Objects(ctx context.Context) (carom.Objects, error) {
 		return carom.Objects{}, err
 	}
 	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
-		var kind, body string
-		if err := scan(&kind, &body); err != nil {
+		var kind, id, stored string
+		if err := scan(&kind, &id, &stored); err != nil {
 			return err
 		}
-		if err := addObject(&o, kind, []byte(body)); err != nil {
+		body, err := OpenObject(t.o.Keys, kind, id, stored)
+		if err != nil {
+			return err
+		}
+		if err := addObject(&o, kind, body); err != nil {
 			return fmt.Errorf("stored %s: %w", kind, err)
 		}
 		return nil
-	}, `SELECT kind, body FROM objects ORDER BY kind, id`)
+	}, `SELECT kind, id, body FROM objects ORDER BY kind, id`)
 	return o, err
 }
 
@@ -137,20 +141,26 @@ func appendJSON[T any](list *[]T, body []byte) error {
 // of its name, a new one gets one that was never used, and that of a deleted one is not used again. o is not changed.
 //
 // o.Version is that of the objects which o was made from, 0 if there never were any. SetObjects returns carom.ErrConflict when they
-// were changed since.
-func (t *Tables) SetObjects(ctx context.Context, o carom.Objects) (carom.Objects, error) {
+// were changed since. The entries of the audit log are stored with the change.
+func (t *Tables) SetObjects(ctx context.Context, o carom.Objects, audit ...carom.AuditEntry) (carom.Objects, error) {
 	var made carom.Objects
 	if err := t.o.Write(ctx, func(tx Tx) error {
 		made = o
 		made.Endpoints = slices.Clone(o.Endpoints)
-		return setObjects(tx, &made, t.o.Clock())
+		if err := t.setObjects(tx, &made, t.o.Clock()); err != nil {
+			return err
+		}
+		return t.addAudit(tx, audit)
 	}); err != nil {
 		return carom.Objects{}, fmt.Errorf("store objects: %w", err)
 	}
 	return made, nil
 }
 
-func setObjects(tx Tx, o *carom.Objects, now time.Time) error {
+func (t *Tables) setObjects(tx Tx, o *carom.Objects, now time.Time) error {
+	if err := t.canOpen(tx); err != nil {
+		return err
+	}
 	stored, err := tx.Int64(`SELECT value FROM meta WHERE key = 'objects_version'`)
 	if err != nil {
 		return err
@@ -173,7 +183,7 @@ func setObjects(tx Tx, o *carom.Objects, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.Exec(`INSERT INTO objects (kind, id, body) VALUES (?, ?, ?)`, s.kind, s.id, string(body)); err != nil {
+		if err := t.putObject(tx, s.kind, s.id, body); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"carom"
 )
@@ -50,12 +51,32 @@ func (t *Tables) Story(ctx context.Context, id carom.EventID) (*carom.Story, err
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", id, err)
 		}
-		if d.Endpoint = names[target.Endpoint]; d.Endpoint == "" {
-			d.Endpoint = "#" + strconv.Itoa(target.Endpoint)
-		}
+		d.Endpoint = NameOf(names, target.Endpoint)
 		story.Deliveries = append(story.Deliveries, d)
 	}
 	return story, nil
+}
+
+// NameOf is how the endpoint of a number is shown.
+func NameOf(names map[int]string, endpoint int) string {
+	if name := names[endpoint]; name != "" {
+		return name
+	}
+	return "#" + strconv.Itoa(endpoint)
+}
+
+// EndpointNumbers are the numbers of the endpoint of a number or, with 0, of all endpoints of an app, or of all apps.
+func EndpointNumbers(names map[int]string, app string, endpoint int) []int {
+	if endpoint != 0 {
+		return []int{endpoint}
+	}
+	var out []int
+	for no, name := range names {
+		if app == "" || strings.HasPrefix(name, app+"/") {
+			out = append(out, no)
+		}
+	}
+	return out
 }
 
 // deliveryStory is all of a delivery but its endpoint's name.
@@ -76,10 +97,10 @@ func (t *Tables) deliveryStory(ctx context.Context, ev *carom.Event, ordinal int
 	return d, nil
 }
 
-// StoryFor returns an event with those of its deliveries to one endpoint that are in a state; an empty one lets all through. The
-// endpoint is given by its number, and the name to show. read is how many deliveries had to be looked at. Its errors are those of
-// [Tables.Story].
-func (t *Tables) StoryFor(ctx context.Context, id carom.EventID, endpoint int, name string, state carom.DeliveryState) (story *carom.Story, read int, err error) {
+// StoryFor returns an event with those of its deliveries to one endpoint, by its number, or to any with 0, that are in a state; an
+// empty one lets all through. names are those of all endpoints. read is how many deliveries had to be looked at. Its errors are those
+// of [Tables.Story].
+func (t *Tables) StoryFor(ctx context.Context, id carom.EventID, endpoint int, names map[int]string, state carom.DeliveryState) (story *carom.Story, read int, err error) {
 	ev, endpoints, err := t.o.Archive.StoredEvent(ctx, id)
 	if err != nil {
 		return nil, 0, err
@@ -90,7 +111,7 @@ func (t *Tables) StoryFor(ctx context.Context, id carom.EventID, endpoint int, n
 	}
 	story = &carom.Story{Event: ev}
 	for ordinal, target := range targets {
-		if target.Endpoint != endpoint {
+		if target.Endpoint < 0 || endpoint != 0 && target.Endpoint != endpoint {
 			continue
 		}
 		read++
@@ -98,7 +119,7 @@ func (t *Tables) StoryFor(ctx context.Context, id carom.EventID, endpoint int, n
 		if err != nil {
 			return nil, read, fmt.Errorf("event %s: %w", id, err)
 		}
-		if d.Endpoint = name; state == "" || d.State == state {
+		if d.Endpoint = NameOf(names, target.Endpoint); state == "" || d.State == state {
 			story.Deliveries = append(story.Deliveries, d)
 		}
 	}

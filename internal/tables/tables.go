@@ -1,6 +1,6 @@
 // Package tables holds what is the same in every database: how nouns are written in rows, and the tables that are plain.
 //
-// A store embeds [Tables], which reads and writes the plain ones: objects, API keys, breakers, views, statements, what comparing in
+// A store embeds [Tables], which reads and writes the plain ones: objects, API keys, members, the audit log, breakers, views, statements, what comparing in
 // shadow found, and counts as they are read. What a store does by its own ways, such as accepting events, uses the codec, [Counts] and
 // [Unverified] of this package, so that both ends of a row agree in every database. What it finds by its own ways, its [Archive], is
 // put together here: the story of an event, the outcome of a view, all that is kept of a person.
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"carom"
+	"carom/internal/seal"
 )
 
 // Options are what tables need of the store that embeds them. All but Alone must be given.
@@ -37,6 +38,7 @@ type Options struct {
 	Clock     func() time.Time
 	RefOf     func(int64) carom.Ref // of what the column event of a reward holds
 	Archive   Archive
+	Keys      *seal.Ring // by which objects and the key of views are sealed; nil: they are stored as they are
 	// Alone says that nobody else writes to the database: what is known in memory saves look-ups.
 	Alone bool
 }
@@ -68,11 +70,14 @@ type Tables struct {
 	keys    atomic.Pointer[map[[32]byte]carom.APIKey]
 	revoked map[string]bool // ids of keys that were deleted and may be stored still; guarded by keysMu
 
+	uses uses
+
 	viewSeal carom.ViewSeal
 	ownYMIDs sync.Map // names of the apps that have opened views with ymids of their own, where nobody else opens any
 }
 
-// New makes tables. Before they are used, [Tables.LoadKeys] and [Tables.LoadViews] read what stays in memory.
+// New makes tables. Before they are used, [Tables.LoadViews] and [Tables.LoadKeys] read what stays in memory, and [Tables.Reseal] looks
+// whether all can be opened.
 func New(o Options) *Tables {
 	t := &Tables{o: o, revoked: map[string]bool{}}
 	t.keys.Store(&map[[32]byte]carom.APIKey{})

@@ -331,8 +331,8 @@ func TestCounts(t *testing.T) {
 		c.Other("app", "ads", carom.OutcomeRefused+":too_large", noon, 4)
 		c.Reward(ev, &carom.Decided{Rule: "watch", State: carom.RewardGranted, Reward: &carom.Reward{Currency: "coins", Amount: 2_500_000_000}})
 		c.Reward(ev, &carom.Decided{Rule: "watch", State: carom.RewardDeclined, Reason: carom.DeclineTransaction})
-		c.Delivery(1, "delivered", noon)
-		c.Delivery(9, "dead", noon)
+		c.Delivery(1, nil, "delivered", noon)
+		c.Delivery(9, ev, "dead", noon)
 		p.put(t, c)
 
 		for _, tt := range []struct {
@@ -398,7 +398,7 @@ func TestCountsComeInOrder(t *testing.T) {
 	c := NewCounts()
 	for i := range 50 {
 		c.Other(fmt.Sprint("app", i*7%10), fmt.Sprint("source", i*3%7), "x", noon.Add(time.Duration(i%3)*time.Minute), 1)
-		c.Delivery(i*7%10, "delivered", noon.Add(time.Duration(i%3)*time.Minute))
+		c.Delivery(i*7%10, nil, "delivered", noon.Add(time.Duration(i%3)*time.Minute))
 	}
 	if keys := keysOf(c.Received()); !slices.IsSortedFunc(keys, ReceivedKey.compare) || len(keys) < 10 {
 		t.Errorf("%d counts out of order: %v", len(keys), keys)

@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -17,18 +18,18 @@ import (
 func (t *Tables) LoadViews(tx Tx) error {
 	made := make([]byte, len(t.viewSeal))
 	_, _ = rand.Read(made) // crypto/rand never fails
-	if err := tx.Exec(`INSERT INTO secrets (name, value) VALUES ('view_seal', ?) ON CONFLICT (name) DO NOTHING`, made); err != nil {
+	if err := tx.Exec(`INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`, viewSealName, t.o.Keys.Seal(viewSealPlace, made)); err != nil {
 		return err
 	}
-	if err := tx.Query(`SELECT value FROM secrets WHERE name = 'view_seal'`, func(v []driver.Value) error {
-		seal, _ := v[0].([]byte)
-		if copy(t.viewSeal[:], seal) != len(seal) || len(seal) != len(t.viewSeal) {
-			return fmt.Errorf("stored key of views: it has %d bytes: %w", len(seal), carom.ErrInvalid)
-		}
-		return nil
-	}); err != nil {
+	stored, err := storedViewSeal(tx)
+	if err != nil {
 		return err
 	}
+	key, err := OpenViewSeal(t.o.Keys, stored)
+	if err != nil {
+		return err
+	}
+	t.viewSeal = key
 	if !t.o.Alone {
 		return nil
 	}
@@ -144,6 +145,89 @@ func (t *Tables) ViewsOf(ctx context.Context, app, user string) ([]*carom.View, 
 		return nil, err
 	}
 	return all, nil
+}
+
+// Bounds of one page of views that are looked for.
+const (
+	viewScan  = 40_000
+	viewChunk = 5_000
+)
+
+// Views returns the opened views that f selects, newest first. It looks at so many and no more: a page may be shorter than the limit,
+// even empty, and yet have a next, which is where to go on. It returns carom.ErrInvalid when the cursor is not the id of an opened view.
+func (t *Tables) Views(ctx context.Context, f carom.ViewFilter) (list []*carom.View, next carom.ViewID, err error) {
+	if id, sealed := t.viewSeal.ViewOf(f.YMID); sealed { // which says where it is
+		return t.viewOfYMID(ctx, id, f)
+	}
+	from, end, err := t.viewSpan(ctx, f)
+	if err != nil {
+		return nil, "", fmt.Errorf("list views: %w", err)
+	}
+	where, args := "no >= ? AND no < ?", []any{}
+	for _, c := range []struct{ column, value string }{{"app", f.App}, {`"user"`, f.User}, {"ymid", f.YMID}} {
+		if c.value != "" {
+			where, args = where+" AND "+c.column+" = ?", append(args, c.value)
+		}
+	}
+	limit := PageSize(f.Limit)
+	for left := viewScan; end > from; left -= viewChunk {
+		begin := max(from, end-viewChunk)
+		if left <= 0 {
+			return list, carom.NewOpenedViewID(t.o.Life(), end), nil
+		}
+		if err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
+			v, err := scanView(scan)
+			list = append(list, v)
+			return err
+		}, `SELECT `+viewColumns+` FROM views WHERE `+where+` ORDER BY no DESC LIMIT ?`, append(append([]any{begin, end}, args...), limit-len(list))...); err != nil {
+			return nil, "", fmt.Errorf("list views: %w", err)
+		}
+		if len(list) >= limit {
+			return list, list[len(list)-1].ID, nil
+		}
+		end = begin
+	}
+	return list, "", nil
+}
+
+// viewOfYMID is the page of the one view that has a ymid, if f selects it.
+func (t *Tables) viewOfYMID(ctx context.Context, id carom.ViewID, f carom.ViewFilter) ([]*carom.View, carom.ViewID, error) {
+	v, err := orNone(t.View(ctx, id))
+	if err != nil || v == nil || f.App != "" && v.App != f.App || f.User != "" && v.User != f.User || f.Before != "" ||
+		v.OpenedAt.Before(f.From) || !f.To.IsZero() && !v.OpenedAt.Before(f.To) {
+		return nil, "", err
+	}
+	return []*carom.View{v}, "", nil
+}
+
+// viewSpan is from which number on, and before which, views lie that f selects by its times and its cursor.
+func (t *Tables) viewSpan(ctx context.Context, f carom.ViewFilter) (from, end int64, err error) {
+	var newest sql.NullInt64
+	if err := t.o.Read.QueryRowContext(ctx, `SELECT max(no) + 1 FROM views`).Scan(&newest); err != nil {
+		return 0, 0, t.o.Translate(err)
+	}
+	from, end = 1, newest.Int64
+	if f.Before != "" {
+		_, no, _, err := f.Before.Place()
+		if err == nil && no == 0 {
+			err = carom.Invalid("before", "%q is not the id of a view that was opened", f.Before)
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		end = min(end, no)
+	}
+	if !f.To.IsZero() {
+		no, err := t.firstView(ctx, f.To)
+		if err != nil {
+			return 0, 0, err
+		}
+		end = min(end, no)
+	}
+	if !f.From.IsZero() {
+		from, err = t.firstView(ctx, f.From)
+	}
+	return from, end, err
 }
 
 // scanView reads a row of viewColumns.

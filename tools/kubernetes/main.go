@@ -275,7 +275,11 @@ func (m *manifests) settings(c core.Container, files map[string]string, grace *i
 	if err := strict.Unmarshal([]byte(files[env["CAROM_SETTINGS"]]), &s); err != nil {
 		return []string{"the settings file: " + err.Error()}
 	}
-	for what, path := range map[string]string{"CAROM_SETTINGS": env["CAROM_SETTINGS"], "CAROM_DATABASE_FILE": env["CAROM_DATABASE_FILE"], "config": s.Config} {
+	named := map[string]string{"config": s.Config}
+	for _, name := range []string{"CAROM_SETTINGS", "CAROM_DATABASE_FILE", "CAROM_SECRETS_KEY_FILE"} {
+		named[name] = env[name]
+	}
+	for what, path := range named {
 		if _, there := files[path]; !there {
 			findings = append(findings, fmt.Sprintf("%s names %q, which is in no volume", what, path))
 		}

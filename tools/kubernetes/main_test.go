@@ -29,6 +29,7 @@ func TestFindings(t *testing.T) {
 		{"another port", "service.yaml", "targetPort: private", "targetPort: admin", `names the port "admin"`},
 		{"no secret", "secret.yaml", "name: carom\n", "name: other\n", "the volume secrets is of what is not there"},
 		{"another file", "deployment.yaml", "/etc/carom-secrets/database", "/etc/carom-secrets/dsn", `CAROM_DATABASE_FILE names "/etc/carom-secrets/dsn"`},
+		{"another key", "deployment.yaml", "/etc/carom-secrets/secrets_key", "/etc/carom-secrets/key", `CAROM_SECRETS_KEY_FILE names "/etc/carom-secrets/key"`},
 		{"another secret's file", "config.yaml", "secret_file: /etc/carom-secrets/shop-monetag", "secret_file: /etc/carom-secrets/x", `secret_file names "/etc/carom-secrets/x"`},
 		{"too little time to stop", "config.yaml", "shutdown_grace: 15s", "shutdown_grace: 40s", "terminationGracePeriodSeconds is shorter"},
 		{"a file that is not listed", "kustomization.yaml", "  - network.yaml\n", "", "network.yaml: kustomization.yaml does not list it"},
