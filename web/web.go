@@ -1,5 +1,6 @@
-// Package web holds the pages that people open in a browser, as files in the binary. They are HTML, CSS and JavaScript modules as
-// they stand, without a build step, and ask nothing but /v1 of the server that they come from.
+// Package web holds the pages that people open in a browser, as files in the binary: the dashboard, which is built of web/dashboard, and
+// the set-up page of a publisher. Both ask nothing but /v1 of the server that they come from. The set-up page is HTML, CSS and JavaScript modules as
+// they stand, without a build step.
 //
 // A page works under the content policy `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'
 // data:; base-uri 'none'; form-action 'none'`: there is no script and no style inside of the HTML. The package serves nothing by

@@ -44,13 +44,16 @@ export async function startReceiver() {
 }
 
 /**
- * startCarom builds carom, runs it and applies objects, unless they are ''. What it returns acts as the operator does, on the server's
- * machine.
+ * startCarom builds carom, unless CAROM_BINARY names one, runs it and applies objects, unless they are ''. What it returns acts as the
+ * operator does, on the server's machine.
  */
 export async function startCarom(objects, ...flags) {
   const folder = await mkdtemp(join(tmpdir(), 'carom-'))
-  const binary = join(folder, 'carom')
-  await run('go', ['build', '-buildvcs=false', '-o', binary, './cmd/carom'], { cwd: new URL('../..', import.meta.url).pathname })
+  let binary = process.env.CAROM_BINARY
+  if (!binary) {
+    binary = join(folder, 'carom')
+    await run('go', ['build', '-buildvcs=false', '-o', binary, './cmd/carom'], { cwd: new URL('../..', import.meta.url).pathname })
+  }
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const data = join(folder, 'data')
@@ -109,9 +112,13 @@ export async function startPanel() {
 
 export const startBrowser = () => launch(executablePath)
 
-/** openPage opens a link in a fresh profile. done ends it, and fails if the content policy was broken or a script failed. */
-export async function openPage(browser, link, context = {}) {
+/**
+ * openPage opens a link in a fresh profile, which prepare can give cookies. done ends it, and fails if the content policy was broken or a
+ * script failed.
+ */
+export async function openPage(browser, link, context = {}, prepare = async () => {}) {
   const profile = await browser.newContext({ viewport: { width: 390, height: 844 }, locale: 'en-GB', timezoneId: 'UTC', reducedMotion: 'reduce', ...context })
+  await prepare(profile)
   const page = await profile.newPage()
   page.setDefaultTimeout(10_000)
   const faults = []
