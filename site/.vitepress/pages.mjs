@@ -51,6 +51,8 @@ const groups = [
   ['Networks', [['docs/networks', 'What each one sends']]],
   ['On call', [
     ['docs/operations.md', 'Running it'],
+    ['docs/dashboard.md', 'The dashboard'],
+    ['docs/people.md', 'People'],
     ['docs/postgresql.md', 'PostgreSQL'],
     ['docs/kubernetes.md', 'Kubernetes'],
     ['docs/repair.md', 'Repair'],
@@ -67,6 +69,7 @@ const groups = [
     ['docs/commands.md', 'Commands'],
     ['docs/config.md', 'Settings'],
     ['docs/api.md', 'HTTP interface'],
+    ['docs/reference.md', 'HTTP reference'],
     ['docs/security.md', 'Security'],
     ['SECURITY.md', 'Threat model'],
     ['docs/performance.md', 'Performance'],
