@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // The parts.
 const (
@@ -15,6 +18,7 @@ const (
 	showsPart     = "shows"
 	endpointsPart = "endpoints300"
 	nodesPart     = "nodes"
+	readersPart   = "readers"
 )
 
 // The keys of figures that more than one function names.
@@ -72,7 +76,7 @@ func undisturbed(ratio, diff string) func(*report, float64) (string, bool) {
 
 // folderFigures lists every figure of carom on a data folder, in the order of the table.
 func folderFigures() []figure {
-	return []figure{
+	return slices.Concat([]figure{
 		{"handler_per_s", "/s", "bare net/http handler, requests answered", nil},
 		{figForwarder, "/s", "bare in-memory forwarder, delivered at the sink", nil},
 		{figCarom, "/s", "carom, synced, one endpoint, delivered at the sink", nil},
@@ -145,7 +149,8 @@ func folderFigures() []figure {
 		{"endpoints300_good_p99_ms", "ms", "the good ones beside 30 more of them, at 2,000/s in all", nil},
 		{"endpoints300_alone_p99_ms", "ms", "the good ones alone, at 1,800/s", nil},
 		{"endpoints300_beside_p99_ms", "ms", "the good ones beside the bad ones, at 2,000/s in all", nil},
+	}, readersFigures(), []figure{
 		{figMissing, "", "acknowledged and never delivered or stored, all parts", atMost(0)},
 		{figDuplicates, "", "delivered or stored twice, all parts", atMost(0)},
-	}
+	})
 }

@@ -25,28 +25,29 @@ import (
 
 // options are what the command line says.
 type options struct {
-	Suite        suite
-	Carom        string
-	Dir          string
-	Out          string
-	GrowthDir    string
-	Markdown     string
-	Only         []string
-	Rounds       int
-	Pairs        int
-	Senders      int
-	Pages        int // senders of beacons
-	GrowthEvents uint64
-	DeadEvents   uint64
-	Views        int
-	WarmUp       time.Duration
-	GrowthWarmUp time.Duration // further time before the growth part of PostgreSQL measures
-	Window       time.Duration
-	PairWindow   time.Duration
-	IdleAfter    time.Duration // when the memory of an idle server is read
-	Connect      time.Duration // how long before the first event the load generator is started, so that it is connected by then
-	OpenWait     time.Duration // how long a breaker may stay open after its endpoint's return: what comes then joins the backlog and does not count as new
-	Quick        bool
+	Suite          suite
+	Carom          string
+	Dir            string
+	Out            string
+	GrowthDir      string
+	Markdown       string
+	DashboardPages string // the file that says which data each of them reads
+	Only           []string
+	Rounds         int
+	Pairs          int
+	Senders        int
+	Pages          int // senders of beacons
+	GrowthEvents   uint64
+	DeadEvents     uint64
+	Views          int
+	WarmUp         time.Duration
+	GrowthWarmUp   time.Duration // further time before the growth part of PostgreSQL measures
+	Window         time.Duration
+	PairWindow     time.Duration
+	IdleAfter      time.Duration // when the memory of an idle server is read
+	Connect        time.Duration // how long before the first event the load generator is started, so that it is connected by then
+	OpenWait       time.Duration // how long a breaker may stay open after its endpoint's return: what comes then joins the backlog and does not count as new
+	Quick          bool
 }
 
 func main() {
@@ -87,13 +88,14 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 	f.StringVar(&o.Dir, "dir", "bench/out/tmp", "folder for data, on a real disk")
 	f.StringVar(&o.Out, "out", "", "file for the figures (default "+folder.out+", with -postgres "+postgres.out+")")
 	f.BoolVar(&onPostgres, "postgres", false, "measure carom on PostgreSQL, which is started for it")
-	f.StringVar(&o.GrowthDir, "growth-dir", "", "keep the loaded folder of the growth part here, and use it again")
+	f.StringVar(&o.GrowthDir, "growth-dir", "", "keep the loaded folders of the growth and readers parts here, and use them again")
 	f.StringVar(&o.Markdown, "markdown", "", "write the figures of -out into the results table of this file, and measure nothing")
 	f.StringVar(&only, "only", "", "parts to run, with commas between: "+strings.Join(folder.names(), ",")+
 		"; with -postgres "+strings.Join(postgres.names(), ",")+"; the figures of the others are kept")
+	f.StringVar(&o.DashboardPages, "dashboard-pages", "web/dashboard/pages.json", "file that says which data each page of the dashboard reads")
 	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each measurement")
 	f.IntVar(&o.Pairs, "pairs", 5, "alternated pairs of the isolation part")
-	f.Uint64Var(&o.GrowthEvents, "growth-events", 10_000_000, "events to load in the growth part")
+	f.Uint64Var(&o.GrowthEvents, "growth-events", 10_000_000, "events to load in the growth and readers parts")
 	f.Uint64Var(&o.DeadEvents, "dead-events", 1_000_000, "pending deliveries of the dead endpoint")
 	f.IntVar(&o.Views, "views", 5000, "views that somebody waits for in the views part")
 	f.DurationVar(&o.WarmUp, "warm-up", 2*time.Second, "time before each measurement")

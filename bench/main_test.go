@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	switch {
 	case isPart(os.Args):
 		err = runPart(context.Background(), os.Args[1], os.Args[2:], os.Stdin, os.Stdout)
-	case len(os.Args) > 1 && os.Args[1] == "serve" && os.Getenv("CAROM_DATABASE") != "":
+	case len(os.Args) > 1 && os.Args[1] == "serve" && (os.Getenv("CAROM_DATABASE") != "" || os.Getenv("CAROM_RETENTION") != ""): // of the readers part
 		err = serve(os.Args[2:])
 	case len(os.Args) > 1 && os.Args[1] == "serve":
 		err = standin.Run(os.Args[2:])
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// serve is carom itself: no stand-in has its tables.
+// serve is carom itself: no stand-in has its tables, or its dashboard's data.
 func serve(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -78,6 +78,7 @@ func tiny(t *testing.T, more ...string) options {
 	}
 	// The folder of a test may lie in memory, which a benchmark refuses; the parts are called below that check.
 	o.Carom, o.Dir, o.Out = self, t.TempDir(), filepath.Join(t.TempDir(), "out", "latest.json")
+	o.DashboardPages = filepath.Join("..", o.DashboardPages)
 	o.Senders, o.Pages, o.Connect, o.IdleAfter = 8, 8, 60*time.Millisecond, time.Millisecond
 	o.WarmUp, o.Window, o.PairWindow, o.OpenWait = 20*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond, 20*time.Millisecond
 	return o

@@ -11,7 +11,7 @@ import (
 
 // postgresFigures lists every figure of carom on PostgreSQL, in the order of the table.
 func postgresFigures() []figure {
-	return []figure{
+	return slices.Concat([]figure{
 		{figForwarder, "/s", "bare in-memory forwarder, delivered at the sink", nil},
 		{figCarom, "/s", "one node on PostgreSQL, one endpoint, delivered at the sink", nil},
 		{"ratio", "", "carom_per_s to forwarder_per_s", atLeast(0.5)},
@@ -64,9 +64,10 @@ func postgresFigures() []figure {
 		{"keys_table_bytes_per_event", "B", "the table of dedupe keys", nil},
 		{"keys_index_bytes_per_event", "B", "its index", nil},
 		{"keys_per_event", "", "dedupe keys of an event", nil},
+	}, readersFigures(), []figure{
 		{figMissing, "", "acknowledged and never delivered, all parts", atMost(0)},
 		{figDuplicates, "", "delivered twice, all parts", atMost(0)},
-	}
+	})
 }
 
 // saturate is the load that a target cannot keep up with.

@@ -29,7 +29,7 @@ func folderSuite() suite {
 		parts: []suitePart{
 			{ratioPart, (*rig).ratio}, {latencyPart, (*rig).latency}, {isolationPart, (*rig).isolation}, {growthPart, (*rig).growth},
 			{deadPart, (*rig).dead}, {rewardsPart, (*rig).rewards}, {viewsPart, (*rig).views}, {beaconsPart, (*rig).beacons},
-			{showsPart, (*rig).shows}, {endpointsPart, (*rig).endpoints300},
+			{showsPart, (*rig).shows}, {endpointsPart, (*rig).endpoints300}, {readersPart, (*rig).readers},
 		},
 		begin: "<!-- results begin: written by `go run ./bench -markdown docs/performance.md` -->",
 		end:   "<!-- results end -->",
@@ -42,7 +42,7 @@ func postgresSuite() suite {
 		target: postgresTarget, out: "bench/out/postgres.json", figures: postgresFigures(),
 		parts: []suitePart{
 			{ratioPart, (*rig).postgresRatio}, {latencyPart, (*rig).postgresLatency}, {nodesPart, (*rig).postgresNodes},
-			{growthPart, (*rig).postgresGrowth},
+			{growthPart, (*rig).postgresGrowth}, {readersPart, (*rig).readers},
 		},
 		begin: "<!-- postgres results begin: written by `go run ./bench -postgres -markdown docs/performance.md` -->",
 		end:   "<!-- postgres results end -->",
