@@ -204,6 +204,9 @@ type service struct {
 	weekMu sync.Mutex      // guards weeks
 	weeks  map[string]week // by the app that a caller is limited to; "": all
 
+	daysMu sync.Mutex // guards days
+	days   map[dayOf]pastDay
+
 	opened openedHours
 
 	trials trials // fired at endpoints, by publisher

@@ -45,12 +45,14 @@ func TestSourceHealth(t *testing.T) {
 				st.Event.ID = eventID(100 - i)
 				s.stories = append(s.stories, st)
 			}
-			s.counts = []carom.Count{{At: noon().Add(-36 * time.Hour), Outcome: carom.OutcomeUnmatched, N: 1}, {At: noon().Add(-60 * time.Hour), Outcome: "refused:no_identity", N: 1}}
+			s.measured = []carom.ReportCount{
+				{At: noon().Add(-60 * time.Hour), App: "shop", Source: "monetag", Measures: carom.Measures{Refused: 1}},
+				{At: noon().Add(-36 * time.Hour), App: "shop", Source: "monetag", Measures: carom.Measures{Accepted: 1}}}
 		}, SourceHealth{State: "verified", FirstVerifiedAt: noon().Add(-36 * time.Hour), LastEvent: eventID(100), LastEventAt: noon().Add(-time.Minute)}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld()
-			w.store.stories, w.store.refused, w.store.unverified, w.store.counts = nil, nil, nil, nil
+			w.store.stories, w.store.refused, w.store.unverified, w.store.measured = nil, nil, nil, nil
 			tt.prepare(w.store)
 			got := decode[SourceHealth](t, w.ask(t, "read", "GET /v1/sources/shop/monetag/health", ""), 200)
 			if diff := cmp.Diff(tt.want, got); diff != "" {

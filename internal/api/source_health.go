@@ -87,19 +87,30 @@ func (s *service) addEvents(ctx context.Context, h *SourceHealth, in *ObjectPath
 	if !full {
 		return nil
 	}
-	counts, err := s.Store.Counts(ctx, carom.CountFilter{App: in.App, Source: in.Name, GroupBy: []string{"day", "outcome"}})
-	if err != nil {
-		return fmt.Errorf("count received: %w", err)
+	first, err := s.firstDay(ctx, in.App, in.Name)
+	if err == nil && !first.IsZero() && first.Before(h.FirstVerifiedAt) {
+		h.FirstVerifiedAt = first
 	}
-	for _, n := range counts {
-		switch n.Outcome {
-		case carom.OutcomeAccepted, carom.OutcomeHeld, carom.OutcomeUnmatched:
-			if !n.At.IsZero() && n.At.Before(h.FirstVerifiedAt) {
-				h.FirstVerifiedAt = n.At.UTC()
-			}
+	return err
+}
+
+// firstDay is the first day, in UTC, on which an event of a source was counted; zero when none was.
+func (s *service) firstDay(ctx context.Context, app, source string) (time.Time, error) {
+	const days = 400 // as long as counts are kept
+	f := carom.ReportFilter{App: app, Source: source, By: []string{"source"}}
+	for today, i := s.now().UTC().Truncate(24*time.Hour), -days; i <= 1; i++ {
+		f.Cuts = append(f.Cuts, today.AddDate(0, 0, i))
+	}
+	counts, err := s.Store.ReportCounts(ctx, f)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("count received: %w", err)
+	}
+	for _, n := range counts { // the oldest first
+		if n.Accepted+n.Held > 0 {
+			return n.At, nil
 		}
 	}
-	return nil
+	return time.Time{}, nil
 }
 
 // unverifiedWords says why a postback proved nothing, and what that most often comes from.

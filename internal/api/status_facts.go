@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,12 +44,10 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 	if f.RewardHour, err = s.Store.Counts(ctx, received); err != nil {
 		return nil, err
 	}
-	received.From, received.GroupBy = now.Add(-24*time.Hour), []string{"hour", "app", "source", "outcome"}
-	if f.RewardDay, err = s.Store.Counts(ctx, received); err != nil {
+	if f.RewardDay, err = s.lastDay(ctx, c.app, true, now); err != nil {
 		return nil, err
 	}
-	received.Rewards = false
-	if f.Day, err = s.Store.Counts(ctx, received); err != nil {
+	if f.Day, err = s.lastDay(ctx, c.app, false, now); err != nil {
 		return nil, err
 	}
 	ended := carom.CountFilter{From: now.Add(-time.Hour), App: c.app, GroupBy: []string{"endpoint", "outcome"}}
@@ -66,6 +65,45 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 		return nil, err
 	}
 	return f, s.refusedDetails(ctx, f)
+}
+
+// pastDay is what was counted of the last day up to a moment, when it was read.
+type pastDay struct {
+	from, until time.Time
+	counts      []carom.Count
+}
+
+// dayOf tells apart what is kept of the last day.
+type dayOf struct {
+	app     string // that the caller is limited to; "": all
+	rewards bool
+}
+
+// lastDay reads the last 24 hours, to the quarter of an hour. Most of them are over and have been read before: only what a quarter of an
+// hour cannot have settled is read each time. A row of an hour may come twice, with a part each.
+func (s *service) lastDay(ctx context.Context, app string, rewards bool, now time.Time) ([]carom.Count, error) {
+	const quarter = carom.QuarterMinutes * time.Minute
+	read := func(from, to time.Time) ([]carom.Count, error) {
+		return s.Store.Counts(ctx, carom.CountFilter{From: from, To: to, App: app, Rewards: rewards, GroupBy: []string{"hour", "app", "source", "outcome"}})
+	}
+	from, until := now.Add(-24*time.Hour).Truncate(quarter), now.Truncate(quarter).Add(-quarter)
+	s.daysMu.Lock()
+	defer s.daysMu.Unlock()
+	of := dayOf{app, rewards}
+	past := s.days[of]
+	if !past.from.Equal(from) || !past.until.Equal(until) {
+		counts, err := read(from, until)
+		if err != nil {
+			return nil, err
+		}
+		past = pastDay{from, until, counts}
+		if s.days == nil {
+			s.days = map[dayOf]pastDay{}
+		}
+		s.days[of] = past
+	}
+	fresh, err := read(until, time.Time{})
+	return slices.Concat(past.counts, fresh), err
 }
 
 // machineFacts adds what concerns the whole server: a caller who sees one app is not told.

@@ -293,12 +293,24 @@ var groupColumns = map[string]string{
 // Counts returns how many received postbacks there were, by the dimensions asked for and by outcome, in that order. It
 // returns carom.ErrInvalid for an unknown dimension.
 func (t *Tables) Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count, error) {
+	is := "<>"
+	if f.Rewards {
+		is = "="
+	}
+	from, to := minutes(f)
+	table, at, minute := "counts", "minute", "minute"
+	if !slices.Contains(f.GroupBy, "minute") && !slices.Contains(f.GroupBy, "request_var") && from%carom.QuarterMinutes == 0 && (f.To.IsZero() || to%carom.QuarterMinutes == 0) {
+		// The same counts, in a tenth of the rows.
+		table, at, minute = "quarter_counts", "quarter", fmt.Sprintf("quarter * %d", carom.QuarterMinutes)
+		from, to = from/carom.QuarterMinutes, to/carom.QuarterMinutes
+	}
 	// Columns that are not grouped by are constant, so that every row has the same shape.
 	columns := []string{"0", "''", "''", "''", "''", "''", "''", "outcome"}
 	place := map[string]int{"minute": 0, "hour": 0, "day": 0, "app": 1, "source": 2, "zone": 3, "request_var": 4, "event_type": 5, "value": 6, "outcome": 7}
 	groups := []string{"outcome"}
 	for _, name := range f.GroupBy {
 		column, ok := groupColumns[name]
+		column = strings.Replace(column, "minute", minute, 1)
 		if ok && place[name] == 0 && columns[0] != "0" && columns[0] != column {
 			return nil, fmt.Errorf("counts: %w", carom.Invalid("group_by", "group by one of minute, hour and day, not by several"))
 		}
@@ -308,11 +320,6 @@ func (t *Tables) Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count
 		columns[place[name]] = column
 		groups = append(groups, column)
 	}
-	is := "<>"
-	if f.Rewards {
-		is = "="
-	}
-	from, to := minutes(f)
 	var out []carom.Count
 	err := t.readRows(ctx, t.o.Read, func(scan func(...any) error) error {
 		var c carom.Count
@@ -326,8 +333,8 @@ func (t *Tables) Counts(ctx context.Context, f carom.CountFilter) ([]carom.Count
 		c.Price = SumText(units, nanos)
 		out = append(out, c)
 		return nil
-	}, `SELECT `+strings.Join(columns, ", ")+`, CAST(sum(n) AS bigint), CAST(sum(price_units) AS bigint), CAST(sum(price_nanos) AS bigint) FROM counts
-		WHERE minute >= ?1 AND minute < ?2 AND (?3 = '' OR app = ?3) AND (?4 = '' OR source = ?4) AND substr(outcome, 1, 7) `+is+` 'reward:'
+	}, `SELECT `+strings.Join(columns, ", ")+`, CAST(sum(n) AS bigint), CAST(sum(price_units) AS bigint), CAST(sum(price_nanos) AS bigint) FROM `+table+`
+		WHERE `+at+` >= ?1 AND `+at+` < ?2 AND (?3 = '' OR app = ?3) AND (?4 = '' OR source = ?4) AND substr(outcome, 1, 7) `+is+` 'reward:'
 		GROUP BY `+strings.Join(groups, ", ")+` ORDER BY 1, 2, 3, 4, 5, 6, 7, 8`, from, to, f.App, f.Source)
 	return out, err
 }
