@@ -25,7 +25,8 @@ type Follower interface {
 
 const (
 	liveEvery  = 200 * time.Millisecond
-	liveMost   = 1000 // of one look: 5,000 a second
+	liveMost   = 1000 // that one look looks at: 5,000 a second
+	liveShown  = 200  // of them, that are sent: more than 1,000 a second nobody can read, and each costs as much as a tenth of an event
 	liveOthers = 3    // looks between two at what other nodes have stored
 	liveWrite  = 30 * time.Second
 )
@@ -159,11 +160,15 @@ func (s *service) sendLive(ctx context.Context, f liveFilter, follower Follower,
 				}
 			}
 		}
+		list = slices.DeleteFunc(list, func(w carom.Watched) bool { return !f.wants(&w) })
+		if n := len(list) - liveShown; n > 0 {
+			list, skipped = list[n:], skipped+n
+		}
 		if skipped > 0 {
 			fmt.Fprintf(&b, "event: skipped\ndata: {\"n\":%d,\"reason\":\"more has happened than can be shown: some is left out\"}\n\n", skipped)
 		}
 		for i := range list {
-			if err := f.write(&b, &list[i]); err != nil {
+			if err := writeLive(&b, &list[i]); err != nil {
 				return err
 			}
 		}
@@ -197,21 +202,34 @@ func storedOutcome(ev *carom.Event) string {
 	return carom.OutcomeAccepted
 }
 
-// write writes one thing, if the filter lets it through.
-func (f liveFilter) write(b *strings.Builder, w *carom.Watched) error {
-	var name string
-	var v any
-	if w.Sent != nil {
-		if !f.sent || w.For == nil || f.app != "" && w.For.App != f.app || f.source != "" && w.For.Source != f.source || f.endpoint != "" && w.Sent.Endpoint != f.endpoint {
-			return nil
+// wants says whether the filter lets something through.
+func (f liveFilter) wants(w *carom.Watched) bool {
+	app, source := "", ""
+	switch {
+	case w.Sent != nil:
+		if !f.sent || w.For == nil || f.endpoint != "" && w.Sent.Endpoint != f.endpoint {
+			return false
 		}
+		app, source = w.For.App, w.For.Source
+	case !f.received:
+		return false
+	case w.Refused != nil:
+		app, source = w.Refused.App, w.Refused.Source
+	case w.Unverified != nil:
+		app, source = w.Unverified.App, w.Unverified.Source
+	default:
+		app, source = w.Event.App, w.Event.Source
+	}
+	return (f.app == "" || app == f.app) && (f.source == "" || source == f.source)
+}
+
+// writeLive writes one thing.
+func writeLive(b *strings.Builder, w *carom.Watched) error {
+	name, v := "received", any(nil)
+	if w.Sent != nil {
 		name, v = "sent", liveSent(w)
 	} else {
-		r := liveReceived(w)
-		if !f.received || f.app != "" && r.App != f.app || f.source != "" && r.Source != f.source {
-			return nil
-		}
-		name, v = "received", r
+		v = liveReceived(w)
 	}
 	data, err := json.Marshal(v)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,4 +141,37 @@ func TestLiveProblems(t *testing.T) {
 	decode[Problem](t, w.ask(t, "game-read", "GET /v1/live?app=shop", ""), 404)
 	decode[Problem](t, w.ask(t, "events", "GET /v1/live", ""), 403)
 	decode[Problem](t, newWorld().ask(t, "", "GET /v1/live", ""), 503)
+}
+
+// What is sent is bounded, of what the filter wants: many of one app do not push out the few of another.
+func TestLiveSendsTheNewest(t *testing.T) {
+	var list []carom.Watched
+	for range liveShown + 50 {
+		list = append(list, carom.Watched{Event: shopStory().Event, Outcome: carom.OutcomeAccepted})
+	}
+	list = append([]carom.Watched{{Event: gameStory().Event, Outcome: carom.OutcomeAccepted}}, list...)
+	for _, tt := range []struct {
+		filter     liveFilter
+		shop, game int
+		skipped    string
+	}{
+		{liveFilter{received: true}, liveShown, 0, `{"n":51,`},
+		{liveFilter{received: true, app: "game"}, 0, 1, ""},
+		{liveFilter{sent: true}, 0, 0, ""},
+	} {
+		w := newWorld()
+		close(w.done)
+		s := &service{Options: w.options}
+		var b strings.Builder
+		if err := s.sendLive(t.Context(), tt.filter, &fakeFollower{list: slices.Clone(list)}, nil, &b); err != nil {
+			t.Fatal(err)
+		}
+		sent := b.String()
+		if shop, game := strings.Count(sent, `"app":"shop"`), strings.Count(sent, `"app":"game"`); shop != tt.shop || game != tt.game {
+			t.Errorf("%+v: %d of shop and %d of game are sent, want %d and %d", tt.filter, shop, game, tt.shop, tt.game)
+		}
+		if !strings.Contains(sent, tt.skipped) || strings.Contains(sent, "event: skipped") != (tt.skipped != "") {
+			t.Errorf("%+v: what is said of those left out is not %q", tt.filter, tt.skipped)
+		}
+	}
 }
