@@ -255,17 +255,17 @@ func reportsEnd(t *testing.T, open Opener) {
 	}
 }
 
-// Reports are the same before and after hours and days that are over are added up, whatever they begin and end with.
+// Reports are the same before and after hours, days and weeks that are over are added up, whatever they begin and end with.
 func reportsRollUp(t *testing.T, open Opener) {
 	s := begin(t, open, Options{})
 	from := noon.Truncate(day).Add(-time.Hour)
 	s.set(from)
-	for i := range 60 { // two and a half days
+	for i := range 60 { // more than two weeks, with hours next to one another
 		sub := submission(fmt.Sprint(i), s.now())
 		sub.Event.App, sub.Event.ZoneID = []string{"app", "game"}[i%2], fmt.Sprint(i%3)
 		sub.Event.Held = []string{"", "", "frozen"}[i%3]
 		accept(t, s, sub)
-		s.advance(time.Hour + time.Duration(i%4)*time.Minute)
+		s.advance([]time.Duration{time.Hour, 12 * time.Hour}[i/3%2] + time.Duration(i%4)*time.Minute)
 	}
 	s.restart(t)
 	end := s.now()

@@ -399,7 +399,7 @@ func (t *Tables) PruneCounts(ctx context.Context, counts, unverified time.Time) 
 			return err
 		}
 		for _, table := range rolledTables() {
-			if err := tx.Exec(`DELETE FROM `+table.name+` WHERE span IN (1, 4, 96) AND quarter < ?`, minute/carom.QuarterMinutes); err != nil {
+			if err := tx.Exec(`DELETE FROM `+table.name+` WHERE span IN (1, 4, 96, 672) AND quarter < ?`, minute/carom.QuarterMinutes); err != nil {
 				return err
 			}
 		}

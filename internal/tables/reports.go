@@ -517,24 +517,30 @@ func (t *Tables) eachSegment(ctx context.Context, table string, f carom.ReportFi
 	return nil
 }
 
-// The spans of rows, in quarters of an hour. Rows of a quarter are written with what they count. Once an hour or a day (UTC) is over,
-// its rows are added up to rows of that span, so that reports over months read few.
+// The spans of rows, in quarters of an hour. Rows of a quarter are written with what they count. Once an hour, a day (UTC) or a week (from
+// Thursday to Wednesday, as 1970 began) is over, its rows are added up to rows of that span, so that reports over months read few.
 const (
 	spanHour = 4
 	spanDay  = 96
+	spanWeek = 7 * spanDay
 )
+
+// longerSpans are the spans of rows that are added up, each with that of the rows it is made of.
+func longerSpans() [3]struct{ span, of int64 } {
+	return [...]struct{ span, of int64 }{{spanHour, 1}, {spanDay, spanHour}, {spanWeek, spanDay}}
+}
 
 // settled is how long after the end of an hour it is added up: longer than a commit can be under way.
 const settled = carom.QuarterMinutes * time.Minute
 
 // addSegments adds what lies from one quarter on and before another, by the longest rows that there are. rolled says up to where there
-// are rows of hours and of days.
+// are rows of hours, of days and of weeks.
 func addSegments(list []segment, from, to int64, rolled map[int64]int64) []segment {
 	for q := from; q < to; {
 		span := int64(1)
-		for _, s := range []int64{spanHour, spanDay} {
-			if q%s == 0 && q+s <= min(to, rolled[s]) {
-				span = s
+		for _, s := range longerSpans() {
+			if q%s.span == 0 && q+s.span <= min(to, rolled[s.span]) {
+				span = s.span
 			}
 		}
 		if n := len(list) - 1; n >= 0 && list[n].span == span && list[n].end == q {
@@ -571,7 +577,7 @@ func rolledTables() []struct{ name, texts, sums string } {
 	}
 }
 
-// RollUp adds up the counts of hours and days that are over. One node does it at a time; interrupted anywhere, it goes on when it is
+// RollUp adds up the counts of hours, days and weeks that are over. One node does it at a time; interrupted anywhere, it goes on when it is
 // called again.
 func (t *Tables) RollUp(ctx context.Context, now time.Time) error {
 	rolled, err := t.rolled(ctx)
@@ -579,14 +585,14 @@ func (t *Tables) RollUp(ctx context.Context, now time.Time) error {
 		return err
 	}
 	over := quarterOf(now.Add(-settled))
-	for _, s := range [...]struct{ span, of int64 }{{spanHour, 1}, {spanDay, spanHour}} {
+	for _, s := range longerSpans() {
 		for {
 			next, err := t.nextToRoll(ctx, rolled[s.span], s.of)
 			if err != nil {
 				return err
 			}
 			first := next - next%s.span
-			if next == 0 || first+s.span > over || s.span == spanDay && first+s.span > rolled[spanHour] {
+			if next == 0 || first+s.span > over || s.of > 1 && first+s.span > rolled[s.of] {
 				break
 			}
 			if err := t.roll(ctx, s.span, s.of, first); err != nil {
