@@ -126,6 +126,12 @@ test('the waiting screen explains a refusal in words, and turns green with the f
 test('bad answers are said beside their fields, and nothing that was typed is lost', options, async (t) => {
   const carom = await start(t)
   const { page, done } = await openAs(browser, carom, carom.operator, '/sources/new')
+  await page.locator('[data-network]').first().waitFor()
+  const offered = await page.locator('[data-network]').evaluateAll((all) => all.map((n) => [n.dataset.network, n.querySelector('p').textContent]))
+  assert.equal(offered[0][0], 'monetag')
+  assert.deepEqual(offered.slice(-2).map(([name]) => name), ['standardwebhooks', 'subid'])
+  const titles = offered.slice(1, -2).map(([, title]) => title.toLowerCase())
+  assert.deepEqual(titles, [...titles].sort())
   await page.getByLabel('Find a network').fill('no such network')
   await page.getByText('No network has this name').waitFor()
   await page.getByLabel('Find a network').fill('mone')
