@@ -20,39 +20,8 @@ export interface Row {
   story?: string
 }
 
-/** What the feed sends of a received postback. Of one that is not kept there is no id. */
-export interface LiveReceived {
-  id?: string
-  at: string
-  app: string
-  source: string
-  network: string
-  event_type: string
-  reward_event_type: string
-  ymid: string
-  user: string
-  zone: string
-  outcome: string
-  reason?: string
-  words: string
-}
-
-/** What the feed sends of an attempt. */
-export interface LiveSent {
-  delivery: string
-  event: string
-  endpoint: string
-  number: number
-  at: string
-  took_ms: number
-  state: string
-  status?: number
-  reason?: string
-  url?: string
-}
-
 /** received makes a row of a received postback. n tells those without an id apart. */
-export function received(r: LiveReceived, n: number): Row {
+export function received(r: Schemas['LiveReceived'], n: number): Row {
   const kept = r.id && r.outcome !== 'duplicate' && r.outcome !== 'unverified'
   return {
     key: kept ? (r.id as string) : `received ${n}`,
@@ -61,8 +30,8 @@ export function received(r: LiveReceived, n: number): Row {
   }
 }
 
-/** sent makes a row of an attempt. */
-export function sent(a: LiveSent): Row {
+/** sent makes a row of an attempt, of the feed or stored. */
+export function sent(a: Schemas['LiveSent'] | Schemas['SentPostback']): Row {
   return {
     key: `${a.delivery} ${a.number}`,
     at: a.at, way: 'sent', outcome: a.state === 'pending' ? 'retry' : a.state, object: a.endpoint, what: '', who: [], words: attemptWords(a), story: a.delivery,
@@ -93,7 +62,7 @@ function whose(user: string, ymid: string, zone: string): Row['who'] {
   return ([['user', user], ['ymid', ymid], ['zone', zone]] as Row['who']).filter(([, value]) => value)
 }
 
-function attemptWords(a: Pick<LiveSent, 'status' | 'reason' | 'number' | 'took_ms'>): string {
+function attemptWords(a: Schemas['LiveSent'] | Schemas['SentPostback']): string {
   const parts = [a.status ? `answered ${a.status}` : '', a.reason && a.reason !== `status ${a.status}` ? a.reason : '', `in ${Math.round(a.took_ms)} ms`]
   if (a.number > 1) parts.push(`attempt ${a.number}`)
   return parts.filter(Boolean).join(', ')
