@@ -57,7 +57,7 @@ export function EndpointList() {
           shown!.length === 0 ? (
             <Empty title={all.length === 0 ? 'Nothing is sent anywhere yet' : 'No endpoint is like that'}>
               {all.length === 0
-                ? ways.mayMake ? 'Make an endpoint with the URL of your backend: every verified event is then sent there.' : 'An operator makes endpoints here. Ask one to.'
+                ? ways.mayMake ? 'Make an endpoint with the URL of your backend: every verified event is then sent there.' : ways.file ? `Endpoints come from the file ${ways.file}: write one there.` : 'An operator makes endpoints here. Ask one to.'
                 : 'Take away a part of the filter above.'}
             </Empty>
           ) : (
