@@ -68,7 +68,9 @@ function cookies(answer, url) {
  * script failed. context are settings of the browser's context, such as a viewport or colorScheme.
  */
 export async function openAs(browser, carom, member, path = '/', context = {}) {
-  return openPage(browser, carom.url + path, { viewport: { width: 1280, height: 800 }, ...context, storageState: { cookies: [], origins: [] } }, (profile) => profile.addCookies(member))
+  const opened = await openPage(browser, carom.url + path, { viewport: { width: 1280, height: 800 }, ...context, storageState: { cookies: [], origins: [] } }, (profile) => profile.addCookies(member))
+  opened.page.setDefaultTimeout(30_000) // a busy machine is slow, and that is no fault of the page
+  return opened
 }
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
