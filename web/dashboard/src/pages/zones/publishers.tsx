@@ -14,6 +14,7 @@ import { Empty } from '../../parts/page'
 import { usePublishers } from '../../parts/publishers'
 import { useSaving } from '../../parts/saving'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { Setup } from './setup'
 
 /** Publishers are those who own apps: the operator makes them, and they set up what is theirs by themselves. */
@@ -78,7 +79,7 @@ function PublisherList() {
               Apps without one are your own. Make a publisher for whoever shows your ads in apps of theirs.
             </Empty>
           ) : (
-            <Table.ScrollContainer minWidth={480} type="native">
+            <Wide minWidth={480}>
               <Table verticalSpacing="xs" aria-label="Publishers">
                 <Table.Thead>
                   <Table.Tr>
@@ -112,7 +113,7 @@ function PublisherList() {
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Wide>
           )
         }
       </Answer>

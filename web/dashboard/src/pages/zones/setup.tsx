@@ -13,6 +13,7 @@ import { below, nameFault } from '../../parts/object'
 import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
 import { useSaving } from '../../parts/saving'
+import { Wide } from '../../parts/wide'
 import { formatLabel, formats } from './formats'
 import { Snippet } from './snippet'
 import { ZoneState } from './zones'
@@ -135,7 +136,7 @@ function AppCard({ setup, app, readOnly }: { setup: SetupState; app: App; readOn
 
 function EndpointTable({ app }: { app: App }) {
   return (
-    <Table.ScrollContainer minWidth={520} type="native">
+    <Wide minWidth={520}>
       <Table verticalSpacing="xs" aria-label={`Endpoints of ${app.name}`}>
         <Table.Thead>
           <Table.Tr>
@@ -178,7 +179,7 @@ function EndpointTable({ app }: { app: App }) {
           ))}
         </Table.Tbody>
       </Table>
-    </Table.ScrollContainer>
+    </Wide>
   )
 }
 
