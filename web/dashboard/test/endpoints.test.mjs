@@ -73,7 +73,7 @@ test('a dead endpoint is brought back: why, the fix, a test, a preview, and all 
   const { page, done } = await openAs(browser, carom, carom.operator, '/endpoints')
 
   await page.getByRole('link', { name: 'game/backend' }).click()
-  await page.getByText('Answered 410').first().waitFor()
+  await page.getByText('answered 410').first().waitFor()
   await page.getByText('gone: use /v2').first().waitFor()
 
   await page.getByRole('tab', { name: 'Settings and test' }).click()
@@ -238,8 +238,6 @@ test('an endpoint that is down says why, since when, and when it is tried next',
   await page.getByRole('button', { name: 'Try again now' }).click()
   await page.getByText('What waits is tried now').waitFor()
   await done()
-  await pictures(browser, carom, carom.operator, '/endpoints/game/backend', 'endpoints-down', (p) => p.locator('[data-lane=down]').waitFor())
-  await pictures(browser, carom, carom.operator, '/endpoints', 'endpoints', (p) => p.getByText('down').first().waitFor())
 })
 
 test('a member of a publisher makes an endpoint of their own app, and sees no other', options, async (t) => {
@@ -278,7 +276,7 @@ test('endpoints look right', options, async (t) => {
   const carom = await start(t, objects(`${backend.url}/v2?ymid={ymid}&type={event_type}&d={delivery_id}`))
   await report(carom, 5)
   await ended(carom, 'delivered', 5)
-  await pictures(browser, carom, carom.operator, '/endpoints/game/backend', 'endpoints-one', (p) => p.locator('[data-delivery]').first().waitFor())
+  await pictures(browser, carom, carom.operator, '/endpoints/game/backend', 'endpoints-well', (p) => p.locator('[data-delivery]').first().waitFor())
   await pictures(browser, carom, carom.operator, '/endpoints/game/backend?tab=settings', 'endpoints-settings', (p) => p.locator('[data-rendered]').waitFor())
   await pictures(browser, carom, carom.operator, '/endpoints/new?app=game', 'endpoints-new', (p) => p.getByRole('button', { name: 'Make the endpoint' }).waitFor())
 })

@@ -167,7 +167,6 @@ test('a publisher sees what is theirs alone, takes the snippet, and makes an end
 })
 
 for (const [name, path, ready, own] of [
-  ['zones', '/zones', (it) => it.getByRole('table', { name: 'Zones' }).waitFor()],
   ['zone', '/zones/at/north-game/123456', (it) => it.getByLabel('Script tag').waitFor()],
   ['creatives', '/zones/creatives', (it) => it.getByRole('table', { name: 'Creatives' }).waitFor()],
   ['creative', '/zones/creatives/newsletter', (it) => it.getByLabel('Landing page').waitFor()],
