@@ -2,9 +2,11 @@
 // the set-up page of a publisher. Both ask nothing but /v1 of the server that they come from. The set-up page is HTML, CSS and JavaScript modules as
 // they stand, without a build step.
 //
-// A page works under the content policy `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'
-// data:; base-uri 'none'; form-action 'none'`: there is no script and no style inside of the HTML. The package serves nothing by
-// itself, and does not know who may open a page.
+// Both work under a content policy that lets nothing run but the server's own files: `default-src 'none'; script-src 'self'; style-src
+// 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'`. There is no script inside of the HTML. The
+// dashboard's components add styles while they run, which carry a nonce that DashboardPage writes into the page: its style-src names that
+// as well, and its font-src and, for creatives in the SDK's frame, its frame-src are 'self'. The package serves nothing by itself, and does
+// not know who may open a page.
 package web
 
 import (

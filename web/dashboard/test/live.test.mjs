@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { accessible, openAs, options, pictures, startBrowser, startDashboard, startReceiver } from './rig.mjs'
+import { accessible, openAs, options, startBrowser, startDashboard, startReceiver } from './rig.mjs'
 
 const secret = 'a-path-secret-of-a-test-0123456789'
 const hostile = `<script>alert('text')</script><img src=x onerror="alert('image')">`
@@ -148,19 +148,4 @@ test('hundreds of events a second are shown, and no more rows than anybody reads
   await page.getByRole('textbox', { name: 'Contains' }).fill('many-11-99')
   await page.getByText('many-11-98').waitFor({ state: 'detached' })
   await done()
-})
-
-test('live in light, in dark and on a phone', options, async (t) => {
-  const carom = await start(t)
-  receiver.answer = { status: 410, type: 'text/plain', body: 'gone' }
-  await carom.send({ ymid: 'view-1', telegram_id: '279058397' })
-  await carom.send({ ymid: 'view-2', telegram_id: '279058397', reward_event_type: 'maybe' })
-  await carom.send({ ymid: 'view-3', telegram_id: '279058397', event_type: 'closed' })
-  await carom.send({ ymid: 'view-4' }, { key: 'wrong' })
-  receiver.answer = { status: 200, type: 'text/plain', body: 'ok' }
-  await pictures(browser, carom, carom.operator, '/live', 'live', async (page) => {
-    await live(page)
-    await page.getByText('Before you opened this page').waitFor()
-    await row(page, 'received', 'refused').waitFor()
-  })
 })

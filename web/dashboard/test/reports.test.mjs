@@ -41,7 +41,7 @@ after(async () => {
 const inUTC = { timezoneId: 'UTC' }
 
 test('the breakdown counts by day and by request_var, and shows what a browser sent as text', options, async () => {
-  await pictures(browser, carom, carom.operator, '/reports/table', 'reports', async (page) => {
+  await pictures(browser, carom, carom.operator, '/reports/table', 'reports-day', async (page) => {
     await page.getByRole('rowheader', { name: 'All' }).waitFor()
   })
   const { page, done } = await openAs(browser, carom, carom.operator, '/reports/table?by=request_var', inUTC)

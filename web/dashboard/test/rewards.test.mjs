@@ -242,9 +242,7 @@ test('who may only read is offered nothing else', options, async () => {
 })
 
 for (const [name, path, ready] of [
-  ['rewards', '/rewards', (page) => page.getByRole('table', { name: 'Rewards' }).waitFor()],
   ['rewards-user', '/rewards/users?app=game&user=ada', (page) => page.getByRole('table', { name: 'Ledger' }).waitFor()],
-  ['rewards-rules', '/rewards/rules', (page) => page.getByRole('table', { name: 'Rules' }).waitFor()],
   ['rewards-rule', '/rewards/rules/game/watch', (page) => page.getByRole('textbox', { name: 'Amount', exact: true }).waitFor()],
 ]) {
   test(`how it looks: ${path}`, options, () => pictures(browser, carom, carom.operator, path, name, ready))

@@ -1,8 +1,7 @@
 // What the tests of the dashboard run against: a real carom with members, and pages in a real browser that note what went wrong in them.
 
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { openPage, options, startBrowser, startCarom, startReceiver } from '../../test/rig.mjs'
@@ -64,11 +63,13 @@ function cookies(answer, url) {
 }
 
 /**
- * openAs opens a path of the dashboard as a member, by the cookies of a session. done ends it, and fails if the content policy was broken or a
+ * openAs opens a path of the dashboard, or about:blank, as a member, by the cookies of a session. done ends it, and fails if the content policy was broken or a
  * script failed. context are settings of the browser's context, such as a viewport or colorScheme.
  */
 export async function openAs(browser, carom, member, path = '/', context = {}) {
-  return openPage(browser, carom.url + path, { viewport: { width: 1280, height: 800 }, ...context, storageState: { cookies: [], origins: [] } }, (profile) => profile.addCookies(member))
+  const opened = await openPage(browser, path === 'about:blank' ? path : carom.url + path, { viewport: { width: 1280, height: 800 }, ...context, storageState: { cookies: [], origins: [] } }, (profile) => profile.addCookies(member))
+  opened.page.setDefaultTimeout(30_000) // a busy machine is slow, and that is no fault of the page
+  return opened
 }
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -85,24 +86,30 @@ export async function accessible(page) {
 }
 
 /**
- * pictures keeps screenshots of a page in light, dark and at the width of a phone where CAROM_SCREENSHOTS says, as docs/dashboard.md shows them,
- * and checks each of them with axe. ready waits until the page shows what it should.
+ * pictures opens a page in light, in dark and at the width of a phone, and checks each of them with axe. ready waits until the page shows what it
+ * should. Where CAROM_SCREENSHOTS says, a screenshot of each is kept, of as much as somebody looks at. more is of the browser's context, with what
+ * has to be done before the page asks for anything.
  */
-export async function pictures(browser, carom, member, path, name, ready) {
+export async function pictures(browser, carom, member, path, name, ready, { prepare = async () => {}, ...more } = {}) {
   const folder = process.env.CAROM_SCREENSHOTS
   for (const [look, context] of Object.entries({
     light: { colorScheme: 'light' },
     dark: { colorScheme: 'dark' },
     phone: { colorScheme: 'light', viewport: { width: 390, height: 844 } },
   })) {
-    const { page, done } = await openAs(browser, carom, member, path, context)
+    const { page, done } = await openAs(browser, carom, member, 'about:blank', { ...context, ...more })
+    await prepare(page)
+    await page.goto(carom.url + path)
     await ready(page)
     await accessible(page)
     const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
     assert.equal(wide, 0, `${path} is wider than the window (${look})`)
     if (folder) {
       await mkdir(folder, { recursive: true })
-      await page.screenshot({ path: join(folder, `${name}-${look}.png`), fullPage: true })
+      const { width, height } = page.viewportSize()
+      const whole = await page.evaluate(() => document.documentElement.scrollHeight)
+      await page.setViewportSize({ width, height: Math.max(height, Math.min(whole, 900)) })
+      await page.screenshot({ path: join(folder, `${name}-${look}.png`), animations: 'disabled' })
     }
     await done()
   }

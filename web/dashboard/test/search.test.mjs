@@ -179,6 +179,6 @@ test('an export is canceled', options, async () => {
 
 test('search in light, in dark and on a phone', options, async () => {
   await pictures(browser, carom, carom.operator, '/search?app=game', 'search-list', (page) => rows(page).first().waitFor())
-  await pictures(browser, carom, carom.operator, '/search?q=279058397', 'search', (page) => page.locator('[data-result]').first().waitFor())
+  await pictures(browser, carom, carom.operator, '/search?q=279058397', 'search-results', (page) => page.locator('[data-result]').first().waitFor())
   await pictures(browser, carom, carom.operator, '/search?kind=refused', 'search-refused', (page) => rows(page).first().waitFor())
 })

@@ -259,7 +259,6 @@ test('who may only read is offered nothing else', options, async () => {
 
 for (const [path, ready] of Object.entries({
   account: (page) => page.getByLabel('Password of now').waitFor(),
-  members: (page) => page.getByRole('table', { name: 'Members' }).waitFor(),
   keys: (page) => page.getByRole('table', { name: 'API keys' }).waitFor(),
   apps: (page) => page.getByRole('table', { name: 'Apps' }).waitFor(),
   'apps/game': (page) => page.getByLabel('Title').waitFor(),

@@ -196,7 +196,7 @@ test('a story in light, in dark and on a phone', options, async () => {
   await send({ ymid: 'picture', telegram_id: '279058399', request_var: 'bonus-btn' })
   const story = await eventOf('picture', 'dead')
   receiver.answer = { status: 200, type: 'text/plain', body: 'ok' }
-  await pictures(browser, carom, carom.operator, `/story/${story.event.id}`, 'story', async (page) => {
+  await pictures(browser, carom, carom.operator, `/story/${story.event.id}`, 'story-dead', async (page) => {
     await page.getByText('A postback never arrived').waitFor()
     await page.locator('[data-check]').first().waitFor()
   })

@@ -115,6 +115,7 @@ test('a publisher sees what is theirs alone, takes the snippet, and makes an end
   await p.getByText('Rewarded popup', { exact: true }).click()
   await p.getByLabel('Call for Rewarded popup').getByText("type: 'pop'").waitFor()
 
+  // Endpoints are made and changed on their own pages, as the operator's are.
   await p.getByRole('link', { name: 'Make an endpoint in north-game' }).click()
   await p.getByRole('textbox', { name: 'Name', exact: true }).fill('postback')
   await p.getByRole('combobox', { name: 'URL' }).fill(`${receiver.url}/p?ymid={ymld}`)
@@ -122,30 +123,36 @@ test('a publisher sees what is theirs alone, takes the snippet, and makes an end
   await p.getByRole('combobox', { name: 'URL' }).fill(`${receiver.url}/p?ymid={ymid}&event={event_type}`)
   await p.locator('[data-rendered]').getByText('/p?ymid=').waitFor()
   await p.getByRole('button', { name: 'Make the endpoint' }).click()
-  await p.waitForURL(/\/zones\/apps\/north-game\/endpoints\/postback$/)
+  await p.waitForURL(/\/endpoints\/north-game\/postback\?tab=settings$/)
 
   receiver.got.length = 0
   receiver.answer = { status: 200, type: 'text/html', body: hostile }
   await p.getByRole('button', { name: 'Send a test' }).click()
   await p.locator('[data-verdict=delivered]').getByText(hostile).waitFor()
   assert.match(receiver.got[0].url, /^\/p\?ymid=carom-test-/)
-  await p.getByRole('button', { name: 'Make a signing secret' }).click()
-  await p.getByRole('dialog').getByRole('button', { name: 'Make the signing secret' }).click()
+  await p.getByLabel('Make a signing secret').check()
+  await p.getByRole('button', { name: 'Save the endpoint' }).click()
   // A GET without a place for the signature cannot be signed: it is said, and nothing was made.
-  await p.getByRole('dialog').getByRole('alert').waitFor()
-  await p.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+  await p.getByRole('alert', { name: 'Unprocessable Entity' }).waitFor()
+  assert.equal((await carom.ask('GET', '/v1/endpoints/north-game/postback')).signed, false)
   await p.getByText('POST', { exact: true }).click()
   await p.getByRole('combobox', { name: 'URL' }).fill(`${receiver.url}/p`)
   await p.getByRole('button', { name: 'Save the endpoint' }).click()
-  await p.getByText('Saved. It is in force.').waitFor()
-  await p.getByRole('button', { name: 'Make a signing secret' }).click()
-  await p.getByRole('dialog').getByRole('button', { name: 'Make the signing secret' }).click()
-  assert.match(await p.getByLabel('Signing secret', { exact: true }).textContent(), /^whsec_/)
-  await p.getByRole('button', { name: 'I have copied it' }).click()
-  await p.getByText('Requests are signed').waitFor()
+  assert.match(await p.getByLabel('the signing secret in force').textContent(), /^whsec_/)
+  await p.getByText('Requests are signed with one secret').waitFor()
+  await p.getByRole('combobox', { name: 'Main zones' }).click()
+  await p.getByRole('option', { name: '123456' }).click()
+  await p.getByRole('button', { name: 'Save the endpoint' }).click()
+  await p.getByRole('button', { name: 'Undo my changes' }).waitFor({ state: 'hidden' })
+  assert.deepEqual((await carom.ask('GET', '/v1/endpoints/north-game/postback')).filter, { zones: ['123456'], values: ['valued'] })
+
+  // The zones have the link to it.
+  await p.getByRole('navigation').getByRole('link', { name: 'Zones', exact: true }).click()
+  await p.getByRole('table', { name: 'Endpoints of north-game' }).getByRole('link', { name: 'postback' }).click()
+  await p.waitForURL(/\/endpoints\/north-game\/postback$/)
+  await p.goBack()
 
   // A zone of their own, which they pause.
-  await p.getByRole('link', { name: 'Back to the set-up' }).click()
   await p.getByRole('button', { name: 'Make a zone in north-game' }).click()
   await p.getByRole('dialog').getByLabel('Title').fill('Second')
   await p.getByRole('dialog').getByRole('button', { name: 'Make the zone' }).click()
@@ -160,14 +167,13 @@ test('a publisher sees what is theirs alone, takes the snippet, and makes an end
 })
 
 for (const [name, path, ready, own] of [
-  ['zones', '/zones', (it) => it.getByRole('table', { name: 'Zones' }).waitFor()],
   ['zone', '/zones/at/north-game/123456', (it) => it.getByLabel('Script tag').waitFor()],
   ['creatives', '/zones/creatives', (it) => it.getByRole('table', { name: 'Creatives' }).waitFor()],
   ['creative', '/zones/creatives/newsletter', (it) => it.getByLabel('Landing page').waitFor()],
   ['publishers', '/zones/publishers', (it) => it.getByRole('table', { name: 'Publishers' }).waitFor()],
   ['publisher', '/zones/publishers/north', (it) => it.getByRole('heading', { name: 'The north game' }).waitFor()],
   ['own', '/zones', (it) => it.getByRole('heading', { name: 'The north game' }).waitFor(), true],
-  ['own-endpoint', '/zones/apps/north-game/endpoints/postback', (it) => it.locator('[data-rendered]').waitFor(), true],
+  ['own-endpoint', '/endpoints/north-game/postback?tab=settings', (it) => it.locator('[data-rendered]').waitFor(), true],
 ]) {
   test(`how it looks: ${path}${own ? ', to the publisher' : ''}`, options, () => pictures(browser, carom, own ? north : carom.operator, path, name, ready))
 }

@@ -9,7 +9,7 @@ export function Page({ title, about, actions, children }: { title: string; about
   return (
     <Stack gap="md">
       <Group justify="space-between" align="flex-start">
-        <div>
+        <div style={{ flex: '1 1 300px' }}>
           <Title order={1} size="h2" tabIndex={-1} data-page-title>
             {title}
           </Title>

@@ -21,7 +21,7 @@ export function ago(at: string | Date, now = Date.now()): string {
 
 /** When shows a moment in the viewer's own time zone, with UTC for whoever points at it or reaches it by keyboard. */
 export function When({ at, form = 'moment' }: { at?: string | null; form?: 'moment' | 'clock' | 'day' | 'ago' }) {
-  if (!at || at.startsWith('0001-')) return <Text span c="dimmed">–</Text>
+  if (!at || at.startsWith('0001-')) return <Text span inherit c="dimmed">–</Text>
   const date = new Date(at)
   const text = form === 'ago' ? ago(date) : { moment, clock, day }[form].format(date)
   return (

@@ -18,6 +18,15 @@ export function useMacros() {
   return useQuery({ queryKey: ['macros'], queryFn: () => ok(api.GET('/v1/macros')), staleTime: 60_000 })
 }
 
+/** useZones reads the ids of the zones of an app, with their titles. Networks' own zones are not among them. */
+export function useZones(app: string) {
+  return useQuery({
+    queryKey: ['zones', 'of', app],
+    queryFn: async () => Object.fromEntries((await ok(api.GET('/v1/zones', { params: { query: { app, limit: 1000 } } }))).zones.map((z) => [z.id, z.title ?? ''])),
+    enabled: !!app,
+  })
+}
+
 /** What a lane's state is called. */
 export function standingOf({ endpoint, lane, backlog }: EndpointState): { outcome: string; words: string } {
   if (endpoint.paused) return { outcome: 'held', words: 'paused' }

@@ -12,7 +12,7 @@ import { useApps } from '../../parts/apps'
 import { CopyText } from '../../parts/copy'
 import { useSaving } from '../../parts/saving'
 import { Conflict, type Tagged, useVersion } from '../../parts/version'
-import { type Endpoint, settingsIn, useMacros } from './data'
+import { type Endpoint, settingsIn, useMacros, useZones } from './data'
 import { notationOf } from './macros'
 import { Preview } from './preview'
 import { TemplateInput } from './template'
@@ -40,6 +40,7 @@ export function EndpointForm(props: {
   const v = form.values
   const [made, setMade] = useState('') // the signing secret that was saved last: it is shown until the page is left
   const macros = useMacros()
+  const zones = useZones(v.app)
   const known = useMemo(() => notationOf(macros.data, v.dialect), [macros.data, v.dialect])
 
   const [draft] = useDebouncedValue(JSON.stringify(templateOf(v, signed)), previewAfter)
@@ -147,7 +148,10 @@ export function EndpointForm(props: {
                     <TagsInput
                       label="Types of events" placeholder={v.filter.event_types.length ? '' : 'all'} data={['impression', 'click', 'completion', 'reversal']} {...form.getInputProps('filter.event_types')}
                     />
-                    <TagsInput label="Main zones" placeholder={v.filter.zones.length ? '' : 'all'} {...form.getInputProps('filter.zones')} />
+                    <TagsInput
+                      label="Main zones" placeholder={v.filter.zones.length ? '' : 'all'} data={Object.keys(zones.data ?? {})} {...form.getInputProps('filter.zones')}
+                      renderOption={({ option }) => [option.value, zones.data?.[option.value]].filter(Boolean).join(', ')}
+                    />
                     {ways.whole && <TagsInput label="request_var" placeholder={v.filter.request_vars.length ? '' : 'all'} {...form.getInputProps('filter.request_vars')} />}
                   </>
                 )}
@@ -179,7 +183,7 @@ export function EndpointForm(props: {
           {!version.theirs && <ProblemNote error={saving.error} />}
           {readOnly ? (
             <Text size="sm" c="dimmed">
-              Your role may look at settings, and not change them.
+              {ways.file ? `Endpoints come from the file ${ways.file}: they are changed there.` : 'Your role may look at settings, and not change them.'}
             </Text>
           ) : (
             <Group>

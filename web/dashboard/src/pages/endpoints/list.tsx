@@ -8,6 +8,7 @@ import { count } from '../../parts/number'
 import { Outcome } from '../../parts/outcome'
 import { Empty, Page } from '../../parts/page'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { type EndpointState, nextExpiry, standingOf, useEndpoints } from './data'
 import { useWays } from './ways'
 
@@ -57,12 +58,12 @@ export function EndpointList() {
           shown!.length === 0 ? (
             <Empty title={all.length === 0 ? 'Nothing is sent anywhere yet' : 'No endpoint is like that'}>
               {all.length === 0
-                ? ways.mayMake ? 'Make an endpoint with the URL of your backend: every verified event is then sent there.' : 'An operator makes endpoints here. Ask one to.'
+                ? ways.mayMake ? 'Make an endpoint with the URL of your backend: every verified event is then sent there.' : ways.file ? `Endpoints come from the file ${ways.file}: write one there.` : 'An operator makes endpoints here. Ask one to.'
                 : 'Take away a part of the filter above.'}
             </Empty>
           ) : (
             <>
-              <Table.ScrollContainer minWidth={760} type="native">
+              <Wide minWidth={760}>
                 <Table verticalSpacing="xs" aria-label="Endpoints">
                   <Table.Thead>
                     <Table.Tr>
@@ -80,7 +81,7 @@ export function EndpointList() {
                     ))}
                   </Table.Tbody>
                 </Table>
-              </Table.ScrollContainer>
+              </Wide>
               {shown!.length > shownAtOnce && (
                 <Text size="sm" c="dimmed">
                   {count(shown!.length - shownAtOnce)} more: choose an app or a state above.
@@ -101,7 +102,7 @@ function EndpointRow({ state }: { state: EndpointState }) {
   return (
     <Table.Tr>
       <Table.Td maw={360}>
-        <Anchor component={Link} to={to} fw={600}>
+        <Anchor component={Link} to={to} fw={600} size="sm">
           {endpoint.app}/{endpoint.name}
         </Anchor>
         <Text size="xs" c="dimmed" className="mono" truncate title={endpoint.url}>
@@ -120,7 +121,7 @@ function EndpointRow({ state }: { state: EndpointState }) {
       </Table.Td>
       <Table.Td ta="right">
         {backlog.waiting > 0 ? (
-          <Anchor component={Link} to={`${to}?state=pending`}>
+          <Anchor component={Link} to={`${to}?state=pending`} inherit>
             {count(backlog.waiting)}
           </Anchor>
         ) : (

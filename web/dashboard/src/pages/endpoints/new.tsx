@@ -19,7 +19,11 @@ export function NewEndpoint() {
   if (!ways.mayMake) {
     return (
       <Page title="New endpoint">
-        <Empty title="Your role does not make endpoints">Ask an operator to make it, or to change your role under Settings.</Empty>
+        {ways.file ? (
+          <Empty title="Endpoints are not made here">They come from the file {ways.file}: write it there.</Empty>
+        ) : (
+          <Empty title="Your role does not make endpoints">Ask an operator to make it, or to change your role under Settings.</Empty>
+        )}
       </Page>
     )
   }
@@ -47,9 +51,15 @@ export function NewEndpoint() {
       <Answer query={apps}>
         {(list) =>
           list.length === 0 ? (
-            <Empty title="There is no app yet" action={<Button component={Link} to="/sources/new">Connect a network</Button>}>
-              An endpoint gets the events of an app. Connecting a network makes one, with an endpoint.
-            </Empty>
+            ways.whole ? (
+              <Empty title="There is no app yet" action={<Button component={Link} to="/sources/new">Connect a network</Button>}>
+                An endpoint gets the events of an app. Connecting a network makes one, with an endpoint.
+              </Empty>
+            ) : (
+              <Empty title="There is no app yet" action={<Button component={Link} to="/zones">Make an app</Button>}>
+                An endpoint gets the events of an app: make that first.
+              </Empty>
+            )
           ) : (
             <EndpointForm
               app={filter.app ?? (list.length === 1 ? list[0]!.name : '')} name="backend"

@@ -186,12 +186,12 @@ function Lane(props: { state: EndpointState; standing: { outcome: string; words:
         <SimpleGrid cols={{ base: 2, sm: 4 }} spacing="md" verticalSpacing="sm">
           <Fact label="State"><Outcome of={props.standing.outcome} words={props.standing.words} /></Fact>
           <Fact label="Waiting">
-            <Anchor component={Link} to="?state=pending" replace>{count(backlog.waiting)}</Anchor>
+            <Anchor component={Link} to="?state=pending" replace inherit>{count(backlog.waiting)}</Anchor>
             {lane.in_flight > 0 && <Text span size="xs" c="dimmed"> {count(lane.in_flight)} on the way</Text>}
           </Fact>
           <Fact label="Oldest that waits">{backlog.waiting > 0 ? <When at={backlog.oldest} form="ago" /> : '–'}</Fact>
           <Fact label="Next expiry"><When at={expiry} form="ago" /></Fact>
-          <Fact label="Next attempt">{backlog.waiting > 0 ? <When at={backlog.next_due} form="ago" /> : '–'}</Fact>
+          <Fact label="Next attempt">{backlog.waiting > 0 ? <When at={lane.breaker === 'open' ? lane.next_probe : backlog.next_due} form="ago" /> : '–'}</Fact>
           <Fact label="Last delivered"><When at={lane.last_success} form="ago" /></Fact>
           <Fact label="Last failure">
             <When at={lane.last_failed} form="ago" />

@@ -85,7 +85,7 @@ export function Preview(props: { url: string; answer?: Answer; problems: Problem
                     {p.field && p.field !== 'url' && ` in ${p.field}`}: {p.message.replace(asked, '')}
                   </Text>
                   {fix && (
-                    <Button size="compact-xs" variant="default" mt={4} h="auto" maw="100%" styles={{ label: { whiteSpace: 'normal', overflowWrap: 'anywhere' } }} onClick={() => props.fix(fix.url)}>
+                    <Button size="compact-xs" variant="default" mt={4} h="auto" maw="100%" py={3} styles={{ label: { whiteSpace: 'normal', overflowWrap: 'anywhere', height: 'auto', lineHeight: 1.3, overflow: 'visible' } }} onClick={() => props.fix(fix.url)}>
                       {fix.label}
                     </Button>
                   )}

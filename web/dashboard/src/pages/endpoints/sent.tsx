@@ -1,12 +1,14 @@
 import { Anchor, Group, SegmentedControl, Stack, Table, Text, Title } from '@mantine/core'
 import { Link } from 'react-router'
 import { api, ok } from '../../api/client'
+import { attemptWords } from '../../parts/attempt'
 import { useFilter } from '../../parts/filter'
 import { count } from '../../parts/number'
 import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
 import { duration, When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import type { Delivery } from './data'
 
 const states = ['pending', 'delivered', 'dead', 'expired'] as const
@@ -49,7 +51,7 @@ export function Sent({ app, name, resend }: { app: string; name: string; resend?
                 </Anchor>
               </Text>
             )}
-            <Table.ScrollContainer minWidth={720} type="native">
+            <Wide minWidth={720}>
               <Table verticalSpacing={6} aria-label="Deliveries, newest first">
                 <Table.Thead>
                   <Table.Tr>
@@ -67,7 +69,7 @@ export function Sent({ app, name, resend }: { app: string; name: string; resend?
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Wide>
           </>
         )}
       </Paged>
@@ -96,9 +98,8 @@ function DeliveryRow({ delivery: d }: { delivery: Delivery }) {
         {last ? (
           <>
             <Text size="sm" className="foreign" lineClamp={2}>
-              {last.status ? `Answered ${last.status}` : last.reason || 'no answer came'}
+              {attemptWords(last)}
               {last.took_ms > 0 && `, after ${duration(last.took_ms)}`}
-              {last.status && last.reason ? `: ${last.reason}` : ''}
             </Text>
             {last.answer && (
               <Text size="xs" c="dimmed" className="foreign" lineClamp={1}>
@@ -113,7 +114,8 @@ function DeliveryRow({ delivery: d }: { delivery: Delivery }) {
         )}
         {d.state === 'pending' && d.due && (
           <Text size="xs" c="dimmed">
-            the next one <When at={d.due} form="ago" />
+            {new Date(d.due) > new Date() ? 'the next one ' : 'the next one was due '}
+            <When at={d.due} form="ago" />
           </Text>
         )}
       </Table.Td>

@@ -1,5 +1,5 @@
 import { Combobox, Text, Textarea, type TextareaProps, useCombobox } from '@mantine/core'
-import { type KeyboardEvent, useRef, useState } from 'react'
+import { type KeyboardEvent, useEffect, useRef, useState } from 'react'
 import { completing, type Macro, type Notation } from './macros'
 
 const shown = 8
@@ -17,6 +17,7 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
 }) {
   const box = useRef<HTMLTextAreaElement>(null)
   const anchor = useRef<HTMLDivElement>(null)
+  const list = useRef<HTMLDivElement>(null)
   const [found, setFound] = useState<{ from: number; fits: Macro[] }>()
   const combobox = useCombobox({
     onDropdownClose: () => {
@@ -36,16 +37,11 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
     }
     if (anchor.current) place(anchor.current, el, now.from)
     combobox.openDropdown()
-    // The options are drawn by then.
-    requestAnimationFrame(() => {
-      combobox.selectFirstOption()
-      point()
-    })
   }
 
   // Which option is chosen is told to those who hear the page. The library does so for arrows alone, not for what is chosen as one types.
   function point() {
-    const chosen = combobox.listId && document.getElementById(combobox.listId)?.querySelector('[data-combobox-selected]')
+    const chosen = list.current?.querySelector('[data-combobox-selected]')
     if (chosen) box.current?.setAttribute('aria-activedescendant', chosen.id)
   }
 
@@ -107,7 +103,7 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
         </Combobox.EventsTarget>
       </div>
       <Combobox.Dropdown>
-        <Combobox.Options aria-label="Macros">
+        <Combobox.Options aria-label="Macros" ref={list}>
           {found?.fits.map((m) => (
             <Combobox.Option key={m.name} value={m.name}>
               <Text size="sm" className="mono">
@@ -119,9 +115,27 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
             </Combobox.Option>
           ))}
         </Combobox.Options>
+        <Drawn
+          what={found}
+          then={() => {
+            combobox.selectFirstOption()
+            point()
+          }}
+        />
       </Combobox.Dropdown>
     </Combobox>
   )
+}
+
+/**
+ * Drawn calls then whenever what was drawn before it has changed. It stands behind the options, so that the first one is chosen before any other
+ * key is taken: whoever types fast and presses Enter gets what the text says by then.
+ */
+function Drawn({ what, then }: { what: unknown; then: () => void }) {
+  const latest = useRef(then)
+  latest.current = then
+  useEffect(() => latest.current(), [what])
+  return null
 }
 
 /**

@@ -65,7 +65,7 @@ export function Test({ app, name, dirty }: { app: string; name: string; dirty: b
 }
 
 /** Result says what a test was answered, and what that means. */
-export function Result({ result }: { result: Schemas['TestResult'] }) {
+function Result({ result }: { result: Schemas['TestResult'] }) {
   const { request, answer } = result
   const verdict = verdicts[result.verdict] ?? verdicts.would_retry!
   return (

@@ -1,5 +1,6 @@
-import { useSession } from '../../api/session'
 import { api, ok, RequestFailed, type Schemas, tagged } from '../../api/client'
+import { useSession } from '../../api/session'
+import { useFile } from '../../parts/apps'
 import type { Tagged } from '../../parts/version'
 import type { Endpoint } from './data'
 import { settingsOf, templateOf, type Values } from './values'
@@ -11,6 +12,8 @@ import { settingsOf, templateOf, type Values } from './values'
 export interface Ways {
   /** whole says that everything can be said, not only what is a publisher's. */
   whole: boolean
+  /** file is where endpoints are changed instead of here, if there is one. */
+  file?: string
   mayMake: boolean
   mayRemove: boolean
   mayTest: boolean
@@ -27,8 +30,10 @@ export interface Ways {
 /** useWays chooses by the member's role. */
 export function useWays(): Ways {
   const { session, may } = useSession()
+  const file = useFile()
   const publisher = session.member?.publisher
-  return publisher ? ofPublisher(publisher, may) : ofOperator(may)
+  const ways = publisher ? ofPublisher(publisher, may) : ofOperator(may)
+  return file ? { ...ways, file, mayMake: false, mayRemove: false, mayRenew: false } : ways
 }
 
 type May = (operation: string) => boolean

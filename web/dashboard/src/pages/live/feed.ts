@@ -1,10 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
 import { useEffect, useMemo, useRef, useState } from 'react'
-import { api, ok } from '../../api/client'
+import { api, ok, type Schemas } from '../../api/client'
 import { useSession } from '../../api/session'
 import type { Filter } from '../../parts/filter'
 import { type StreamState, useStream } from '../../parts/stream'
-import { type LiveReceived, type LiveSent, passes, pastEvent, pastRefusal, received, type Row, sent } from './row'
+import { passes, pastEvent, pastRefusal, received, type Row, sent } from './row'
 
 /** Most rows that are kept: more than anybody reads, and few enough for any browser. */
 const most = 500
@@ -49,7 +49,7 @@ export function useFeed(filter: Filter, paused: boolean, attempt: number): Feed 
         next.skipped = true
         return
       }
-      const row = name === 'sent' ? sent(data as LiveSent) : received(data as LiveReceived, (serial.current += 1))
+      const row = name === 'sent' ? sent(data as Schemas['LiveSent']) : received(data as Schemas['LiveReceived'], (serial.current += 1))
       next.counts[row.outcome] = (next.counts[row.outcome] ?? 0) + 1
       if (!passes(row, asked.current)) return
       next.n += 1

@@ -1,4 +1,5 @@
 import type { Schemas } from '../../api/client'
+import { attemptWords } from '../../parts/attempt'
 import type { Filter } from '../../parts/filter'
 
 /** A Row is one postback of the feed, received or sent. */
@@ -20,39 +21,8 @@ export interface Row {
   story?: string
 }
 
-/** What the feed sends of a received postback. Of one that is not kept there is no id. */
-export interface LiveReceived {
-  id?: string
-  at: string
-  app: string
-  source: string
-  network: string
-  event_type: string
-  reward_event_type: string
-  ymid: string
-  user: string
-  zone: string
-  outcome: string
-  reason?: string
-  words: string
-}
-
-/** What the feed sends of an attempt. */
-export interface LiveSent {
-  delivery: string
-  event: string
-  endpoint: string
-  number: number
-  at: string
-  took_ms: number
-  state: string
-  status?: number
-  reason?: string
-  url?: string
-}
-
 /** received makes a row of a received postback. n tells those without an id apart. */
-export function received(r: LiveReceived, n: number): Row {
+export function received(r: Schemas['LiveReceived'], n: number): Row {
   const kept = r.id && r.outcome !== 'duplicate' && r.outcome !== 'unverified'
   return {
     key: kept ? (r.id as string) : `received ${n}`,
@@ -61,11 +31,11 @@ export function received(r: LiveReceived, n: number): Row {
   }
 }
 
-/** sent makes a row of an attempt. */
-export function sent(a: LiveSent): Row {
+/** sent makes a row of an attempt, of the feed or stored. */
+export function sent(a: Schemas['LiveSent'] | Schemas['SentPostback']): Row {
+  const words = [attemptWords(a), `in ${Math.round(a.took_ms)} ms`, a.number > 1 ? `attempt ${a.number}` : ''].filter(Boolean).join(', ')
   return {
-    key: `${a.delivery} ${a.number}`,
-    at: a.at, way: 'sent', outcome: a.state === 'pending' ? 'retry' : a.state, object: a.endpoint, what: '', who: [], words: attemptWords(a), story: a.delivery,
+    key: `${a.delivery} ${a.number}`, at: a.at, way: 'sent', outcome: a.state === 'pending' ? 'retry' : a.state, object: a.endpoint, what: '', who: [], words, story: a.delivery,
   }
 }
 
@@ -91,12 +61,6 @@ function eventWords(type: string, value: string): string {
 
 function whose(user: string, ymid: string, zone: string): Row['who'] {
   return ([['user', user], ['ymid', ymid], ['zone', zone]] as Row['who']).filter(([, value]) => value)
-}
-
-function attemptWords(a: Pick<LiveSent, 'status' | 'reason' | 'number' | 'took_ms'>): string {
-  const parts = [a.status ? `answered ${a.status}` : '', a.reason && a.reason !== `status ${a.status}` ? a.reason : '', `in ${Math.round(a.took_ms)} ms`]
-  if (a.number > 1) parts.push(`attempt ${a.number}`)
-  return parts.filter(Boolean).join(', ')
 }
 
 /** passes says whether a row is one of those that the filter asks for. App, source and endpoint are left to the server. */

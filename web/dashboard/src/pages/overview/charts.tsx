@@ -1,4 +1,4 @@
-import { Anchor, Group, SimpleGrid, Text } from '@mantine/core'
+import { Anchor, Group, SimpleGrid, Stack, Text } from '@mantine/core'
 import { Link } from 'react-router'
 import type { Schemas } from '../../api/client'
 import { Chart, type ChartRow } from '../../parts/chart'
@@ -21,8 +21,13 @@ interface Measure {
   link: (app?: string) => string
 }
 
+const received: Measure = {
+  title: 'Received', unit: 'an hour', about: 'postbacks and reports that came in, with copies and refused ones', of: (p) => p.received, format: count,
+  link: (app) => `/reports/table${searchOf({ app, by: 'hour' })}`,
+}
+
+/** What becomes of it: two or three beside one another without a gap. */
 const measures: Measure[] = [
-  { title: 'Received', unit: 'an hour', about: 'postbacks and reports that came in, with copies and refused ones', of: (p) => p.received, format: count, link: (app) => `/reports/table${searchOf({ app, by: 'hour' })}` },
   { title: 'Views', unit: 'views an hour', about: "opened by the app before the ad, or shown by carom's own SDK", of: (p) => p.views, format: count, link: (app) => `/search${searchOf({ app, kind: 'event' })}` },
   { title: 'Confirmed', unit: 'views an hour', about: 'views that the network pays for', of: (p) => p.confirmed, format: count, link: (app) => `/search${searchOf({ app, kind: 'event' })}` },
   { title: 'Rewarded', unit: 'rewards an hour', about: 'rewards granted', of: (p) => p.rewarded, format: count, link: (app) => `/rewards${searchOf({ app })}` },
@@ -40,14 +45,18 @@ const measures: Measure[] = [
   },
 ]
 
-/** DayCharts draws today against yesterday, hour by hour, a chart for each measure. */
+/** DayCharts draws today against yesterday, hour by hour, a chart for each measure: what comes in over the whole width, and below it what becomes of it. */
 export function DayCharts({ overview, filter }: { overview: Schemas['Overview']; filter: Filter }) {
+  const shared = { today: overview.today, yesterday: overview.yesterday, app: filter.app }
   return (
-    <SimpleGrid cols={{ base: 1, md: 2, xl: 3 }} spacing="sm">
-      {measures.map((m) => (
-        <MeasureChart key={m.title} measure={m} today={overview.today} yesterday={overview.yesterday} app={filter.app} />
-      ))}
-    </SimpleGrid>
+    <Stack gap="sm">
+      <MeasureChart measure={received} {...shared} />
+      <SimpleGrid cols={{ base: 1, md: 2, xl: 3 }} spacing="sm">
+        {measures.map((m) => (
+          <MeasureChart key={m.title} measure={m} {...shared} />
+        ))}
+      </SimpleGrid>
+    </Stack>
   )
 }
 

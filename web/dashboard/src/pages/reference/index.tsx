@@ -5,6 +5,7 @@ import { useState } from 'react'
 import { Answer } from '../../parts/answer'
 import { Copy } from '../../parts/copy'
 import { Empty, Page } from '../../parts/page'
+import { Wide } from '../../parts/wide'
 import { groupsOf, limitsOf, nameOf, type OpenAPI, resolve, type Route, type Schema, typeOf } from './document'
 
 const colors: Record<string, string> = { GET: 'blue', POST: 'green', PUT: 'yellow', PATCH: 'yellow', DELETE: 'red' }
@@ -132,7 +133,7 @@ function FieldTable({ title, rows, doc }: { title: string; rows: FieldRow[]; doc
       <Text fw={600} size="sm">
         {title}
       </Text>
-      <Table.ScrollContainer minWidth={480} type="native">
+      <Wide minWidth={480}>
         <Table verticalSpacing={4} aria-label={title}>
           <Table.Thead>
             <Table.Tr>
@@ -152,7 +153,7 @@ function FieldTable({ title, rows, doc }: { title: string; rows: FieldRow[]; doc
                   </Table.Td>
                   <Table.Td>
                     {inner ? (
-                      <Anchor component="button" size="sm" onClick={() => setOpen(open === r.name ? null : r.name)} aria-expanded={open === r.name}>
+                      <Anchor component="button" size="sm" ta="start" onClick={() => setOpen(open === r.name ? null : r.name)} aria-expanded={open === r.name}>
                         {typeOf(r.schema)}
                       </Anchor>
                     ) : (
@@ -172,7 +173,7 @@ function FieldTable({ title, rows, doc }: { title: string; rows: FieldRow[]; doc
             })}
           </Table.Tbody>
         </Table>
-      </Table.ScrollContainer>
+      </Wide>
     </div>
   )
 }

@@ -1,4 +1,4 @@
-import { Anchor, Group, Select, Stack, Table, Text } from '@mantine/core'
+import { Anchor, Select, Stack, Table, Text } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { Link } from 'react-router'
 import { api, ok, type Schemas } from '../../api/client'
@@ -7,6 +7,7 @@ import { Chart, type ChartRow } from '../../parts/chart'
 import { type Filter, searchOf, useFilter } from '../../parts/filter'
 import { count, money } from '../../parts/number'
 import { Empty } from '../../parts/page'
+import { Wide } from '../../parts/wide'
 import { type Span, spanOf } from './span'
 
 type Row = Schemas['TrafficRow']
@@ -75,8 +76,8 @@ const columns: { title: string; of: (r: Row) => number; to?: (f: Filter) => stri
 
 function RowTable({ rows, totals, by, filter, span }: { rows: Row[]; totals: Row; by: Dimension; filter: Filter; span: Span }) {
   return (
-    <Table.ScrollContainer minWidth={900} type="native">
-      <Table striped highlightOnHover stickyHeader>
+    <Wide minWidth={900}>
+      <Table striped highlightOnHover stickyHeader horizontalSpacing={6}>
         <Table.Thead>
           <Table.Tr>
             <Table.Th scope="col">{dimensions.find((d) => d.value === by)?.label}</Table.Th>
@@ -95,19 +96,20 @@ function RowTable({ rows, totals, by, filter, span }: { rows: Row[]; totals: Row
         </Table.Thead>
         <Table.Tbody>
           {rows.map((r) => (
-            <OneRow key={`${r.app ?? ''}/${r.zone ?? ''}/${r.key}`} row={r} label={labelOf(r, by)} behind={behind(r, by, filter, span)} />
+            <OneRow key={`${r.app ?? ''}/${r.zone ?? ''}/${r.key}`} row={r} label={labelOf(r, by)} whole={by === 'day' || by === 'hour'} behind={behind(r, by, filter, span)} />
           ))}
           <OneRow row={totals} label="All" behind={{ app: filter.app, from: span.from, to: span.to }} strong />
         </Table.Tbody>
       </Table>
-    </Table.ScrollContainer>
+    </Wide>
   )
 }
 
-function OneRow({ row, label, behind, strong }: { row: Row; label: string; behind: Filter; strong?: boolean }) {
+/** OneRow is a row of numbers. A label that is whole is not broken into lines. */
+function OneRow({ row, label, whole, behind, strong }: { row: Row; label: string; whole?: boolean; behind: Filter; strong?: boolean }) {
   return (
     <Table.Tr fw={strong ? 700 : undefined}>
-      <Table.Th scope="row" className="foreign">
+      <Table.Th scope="row" className="foreign" style={{ whiteSpace: whole ? 'nowrap' : undefined }}>
         {label}
       </Table.Th>
       {columns.map((c) => {
@@ -125,13 +127,11 @@ function OneRow({ row, label, behind, strong }: { row: Row; label: string; behin
         )
       })}
       <Table.Td ta="right">
-        <Group gap={4} justify="flex-end">
-          {(row.reward_amounts ?? []).map((a) => (
-            <Text key={a.currency} size="sm" span>
-              {money(a.amount)} {a.currency}
-            </Text>
-          ))}
-        </Group>
+        {(row.reward_amounts ?? []).map((a) => (
+          <Text key={a.currency} size="sm" inherit>
+            {money(a.amount)} {a.currency}
+          </Text>
+        ))}
       </Table.Td>
       <Table.Td ta="right" title={row.revenue}>
         {money(row.revenue || '0', 4)}

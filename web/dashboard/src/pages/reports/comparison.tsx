@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query'
 import { api, ok, RequestFailed, type Schemas } from '../../api/client'
 import { Answer } from '../../parts/answer'
 import { count, money } from '../../parts/number'
+import { Wide } from '../../parts/wide'
 
 type Balance = Schemas['DayBalance']
 
@@ -41,7 +42,7 @@ export function Comparison({ source }: { source: string }) {
                   {n}
                 </Text>
               ))}
-              <Table.ScrollContainer minWidth={720} type="native">
+              <Wide minWidth={720}>
                 <Table verticalSpacing="xs">
                   <Table.Thead>
                     <Table.Tr>
@@ -60,7 +61,7 @@ export function Comparison({ source }: { source: string }) {
                     <BalanceRow day={c.total} currency={c.currency} all />
                   </Table.Tbody>
                 </Table>
-              </Table.ScrollContainer>
+              </Wide>
             </Stack>
           </section>
         )
@@ -73,7 +74,7 @@ function BalanceRow({ day, currency, all }: { day: Balance; currency?: string; a
   const amount = (text?: string) => text && <Text size="xs" c="dimmed">{money(text)} {currency}</Text>
   return (
     <Table.Tr fw={all ? 700 : undefined} style={{ verticalAlign: 'top' }}>
-      <Table.Th scope="row">{all ? 'All' : day.day}</Table.Th>
+      <Table.Th scope="row" style={{ whiteSpace: 'nowrap' }}>{all ? 'All' : day.day}</Table.Th>
       <Table.Td ta="right">{count(day.theirs)}{amount(day.their_money)}</Table.Td>
       <Table.Td ta="right">{count(day.ours)}{amount(day.our_money)}</Table.Td>
       <Table.Td ta="right">

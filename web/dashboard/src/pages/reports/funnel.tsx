@@ -6,6 +6,7 @@ import { Answer } from '../../parts/answer'
 import { type Filter, searchOf, useFilter } from '../../parts/filter'
 import { count, percent } from '../../parts/number'
 import { Empty } from '../../parts/page'
+import { Wide } from '../../parts/wide'
 import { spanOf } from './span'
 
 const steps: Record<string, { title: string; about: string; to?: (f: Filter) => string }> = {
@@ -32,7 +33,7 @@ export default function Funnel() {
         if (most === 0) return <Empty title="Nothing happened in these days">Choose others above.</Empty>
         return (
           <Stack gap="sm">
-            <Table.ScrollContainer minWidth={560} type="native">
+            <Wide minWidth={560}>
               <Table verticalSpacing="sm">
                 <Table.Thead>
                   <Table.Tr>
@@ -60,14 +61,14 @@ export default function Funnel() {
                         <Table.Td>
                           <Progress value={(100 * s.n) / most} size="xl" aria-label={`${known?.title ?? s.step}: ${percent(s.n, most)} of the largest step`} />
                         </Table.Td>
-                        <Table.Td ta="right">{to && s.n > 0 ? <Anchor component={Link} to={to}>{count(s.n)}</Anchor> : count(s.n)}</Table.Td>
+                        <Table.Td ta="right">{to && s.n > 0 ? <Anchor component={Link} to={to} inherit>{count(s.n)}</Anchor> : count(s.n)}</Table.Td>
                         <Table.Td ta="right">{before ? percent(s.n, before.n) : ''}</Table.Td>
                       </Table.Tr>
                     )
                   })}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Wide>
             <Group>
               <Text size="xs" c="dimmed">
                 A step can be larger than the one before: an event goes to several endpoints, and networks report more than once for a view.

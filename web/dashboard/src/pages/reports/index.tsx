@@ -35,7 +35,7 @@ export default function Reports() {
       {active !== 'reconcile' && (
         <Group gap="sm" align="flex-end">
           <DatePickerInput
-            type="range" label="Days" w={260} allowSingleDateInRange value={[span.firstDay, span.lastDay]} maxDate={new Date()} highlightToday
+            type="range" label="Days" w={260} valueFormat="D MMM YYYY" allowSingleDateInRange value={[span.firstDay, span.lastDay]} maxDate={new Date()} highlightToday
             onChange={([from, to]) => from && to && setFilter({ from, to })}
             presets={[
               { value: days(0), label: 'Today' },

@@ -65,7 +65,7 @@ function ReasonTable({ title, about, reasons, none, to }: { title: string; about
                   </Text>
                 </Table.Th>
                 <Table.Td ta="right">
-                  <Anchor component={Link} to={to()}>
+                  <Anchor component={Link} to={to()} inherit>
                     {count(r.n)}
                   </Anchor>
                 </Table.Td>

@@ -8,6 +8,7 @@ import { searchOf, useFilter } from '../../parts/filter'
 import { count, money } from '../../parts/number'
 import { Empty } from '../../parts/page'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { useSession } from '../../api/session'
 import { Comparison } from './comparison'
 
@@ -204,7 +205,7 @@ function Statements({ source }: { source: string }) {
               None yet.
             </Text>
           ) : (
-            <Table.ScrollContainer minWidth={560} type="native">
+            <Wide minWidth={560}>
               <Table>
                 <Table.Thead>
                   <Table.Tr>
@@ -233,7 +234,7 @@ function Statements({ source }: { source: string }) {
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Wide>
           )
         }
       </Answer>

@@ -11,6 +11,7 @@ import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
 import { SpanInput } from '../../parts/span'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { rewardStates, ruleWords } from './data'
 import { VoidDialog, type VoidWhat } from './void'
 
@@ -36,7 +37,7 @@ export function RewardList() {
       <Group gap="sm" align="flex-end" mb="md" role="search" aria-label="Filter of rewards">
         <FilterApp filter={filter} onChange={change} />
         <FilterText word="user" label="User" filter={filter} onChange={change} />
-        <FilterText word="rule" label="Rule" placeholder="- for those by hand" filter={filter} onChange={change} w={150} />
+        <FilterText word="rule" label="Rule" placeholder="Name; - is by hand" filter={filter} onChange={change} w={180} />
         <FilterText word="source" label="Source" filter={filter} onChange={change} w={150} />
         <FilterChoice word="state" label="State" placeholder="All" data={rewardStates} filter={filter} onChange={change} w={130} />
         <SpanInput filter={filter} onChange={change} />
@@ -82,7 +83,7 @@ export function RewardList() {
         }
       >
         {(rewards) => (
-          <Table.ScrollContainer minWidth={860} type="native">
+          <Wide minWidth={860}>
             <Table verticalSpacing={6} aria-label="Rewards">
               <Table.Thead>
                 <Table.Tr>
@@ -157,7 +158,7 @@ export function RewardList() {
                         {r.why ?? [r.network ?? r.source, r.zone_id && `zone ${r.zone_id}`, r.request_var].filter(Boolean).join(', ')}
                       </Text>
                     </Table.Td>
-                    <Table.Td>
+                    <Table.Td style={{ whiteSpace: 'nowrap' }}>
                       <Anchor component={Link} to={`/story/${r.id}`} size="sm" aria-label={`Its story: ${r.id}`}>
                         Its story
                       </Anchor>
@@ -166,7 +167,7 @@ export function RewardList() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
       <VoidDialog

@@ -8,6 +8,7 @@ import { searchOf, useFilter } from '../../parts/filter'
 import { count, money } from '../../parts/number'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
+import { Wide } from '../../parts/wide'
 import { NewRule, RulePage } from './rule'
 
 type Rule = Schemas['RuleObject']
@@ -55,7 +56,7 @@ function RuleTable() {
         }
       >
         {(list) => (
-          <Table.ScrollContainer minWidth={760} type="native">
+          <Wide minWidth={760}>
             <Table verticalSpacing="xs" aria-label="Rules">
               <Table.Thead>
                 <Table.Tr>
@@ -107,7 +108,7 @@ function RuleTable() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
     </Stack>

@@ -13,6 +13,7 @@ import { money } from '../../parts/number'
 import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { ruleWords } from './data'
 import { EraseDialog } from './erase'
 import { GrantDialog } from './grant'
@@ -122,7 +123,7 @@ function Ledger({ app, user, onVoid }: { app: string; user: string; onVoid?: (re
             </Empty>
           ) : (
             <>
-              <Table.ScrollContainer minWidth={680} type="native">
+              <Wide minWidth={680}>
                 <Table verticalSpacing={6} aria-label="Ledger">
                   <Table.Thead>
                     <Table.Tr>
@@ -141,7 +142,7 @@ function Ledger({ app, user, onVoid }: { app: string; user: string; onVoid?: (re
                     ))}
                   </Table.Tbody>
                 </Table>
-              </Table.ScrollContainer>
+              </Wide>
               {lines.length >= limit && step < steps.length - 1 && (
                 <Button mt="sm" variant="default" loading={ledger.isPlaceholderData} onClick={() => setStep(step + 1)}>
                   Older

@@ -1,6 +1,7 @@
 import { Anchor, Table, Text } from '@mantine/core'
 import type { ReactNode } from 'react'
 import { Link } from 'react-router'
+import { attemptWords } from '../../parts/attempt'
 import { type Filter, searchOf } from '../../parts/filter'
 import { storyPath } from '../../parts/ids'
 import { money } from '../../parts/number'
@@ -8,6 +9,7 @@ import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { type Kind, type Listing, listings, narrowed, type Rows } from './kinds'
 
 /** A Column is how one field of a row is shown. */
@@ -89,7 +91,7 @@ const columns: { [K in Kind]: Column<Rows[K]>[] } = {
       title: 'Last answer',
       of: (d) => (
         <Text size="sm" className="foreign" maw={320} lineClamp={2}>
-          {[d.last?.status ? `answered ${d.last.status}` : '', d.last?.reason].filter(Boolean).join(': ')}
+          {d.last && attemptWords(d.last)}
         </Text>
       ),
     },
@@ -138,7 +140,7 @@ export function ListPart<K extends Kind>({ kind, filter }: { kind: K; filter: Fi
       }
     >
       {(rows) => (
-        <Table.ScrollContainer minWidth={kind === 'unverified' ? 700 : 860} type="native">
+        <Wide minWidth={kind === 'unverified' ? 700 : 860}>
           <Table striped highlightOnHover verticalSpacing={4} aria-label={`${listing.title}, newest first`}>
             <Table.Thead>
               <Table.Tr>
@@ -161,7 +163,7 @@ export function ListPart<K extends Kind>({ kind, filter }: { kind: K; filter: Fi
               ))}
             </Table.Tbody>
           </Table>
-        </Table.ScrollContainer>
+        </Wide>
       )}
     </Paged>
   )

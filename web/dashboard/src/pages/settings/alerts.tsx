@@ -8,6 +8,7 @@ import { Answer, ProblemNote } from '../../parts/answer'
 import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
 import { duration, When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 
 /** Alerts is what people were told of, and by which ways. */
 export function Alerts() {
@@ -35,7 +36,7 @@ export function Alerts() {
                 stands under <Anchor component={Link} to="/settings/process?q=alert" underline="always">Retention and process</Anchor>.
               </Empty>
             ) : (
-              <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} role="region" aria-label="Channels of alerts">
+              <Wide minWidth={480}>
                 <Table verticalSpacing="xs" aria-label="Channels of alerts">
                   <Table.Thead>
                     <Table.Tr>
@@ -69,7 +70,7 @@ export function Alerts() {
                     ))}
                   </Table.Tbody>
                 </Table>
-              </Table.ScrollContainer>
+              </Wide>
             )}
             <ProblemNote error={test.error} />
             {test.data?.tests.map((t) => (

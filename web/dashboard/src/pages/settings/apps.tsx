@@ -7,6 +7,7 @@ import { FilterText } from '../../parts/fields'
 import { searchOf, useFilter } from '../../parts/filter'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
+import { Wide } from '../../parts/wide'
 import { AppPage, NewApp } from './app'
 
 /** Apps are what everything else belongs to: one Mini App, game or site each. */
@@ -41,7 +42,7 @@ function AppList() {
         empty={q ? <Empty title="No app has this name">Write another word.</Empty> : <Empty title="There is no app" action={make}>An app is one Mini App, game or site. Everything else belongs to one.</Empty>}
       >
         {(list) => (
-          <Table.ScrollContainer minWidth={680} type="native">
+          <Wide minWidth={680}>
             <Table verticalSpacing="xs" aria-label="Apps">
               <Table.Thead>
                 <Table.Tr>
@@ -83,7 +84,7 @@ function AppList() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
       <Text size="sm" c="dimmed">

@@ -9,6 +9,7 @@ import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
 import { SpanInput } from '../../parts/span'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 
 type Entry = Schemas['AuditEntry']
 
@@ -44,7 +45,7 @@ export function Audit() {
         empty={filtered ? <Empty title="No entry fits the filter">Change the filter, or clear it.</Empty> : <Empty title="Nothing was changed yet" />}
       >
         {(entries) => (
-          <Table.ScrollContainer minWidth={760} type="native">
+          <Wide minWidth={760}>
             <Table verticalSpacing={6} aria-label="Audit">
               <Table.Thead>
                 <Table.Tr>
@@ -62,7 +63,7 @@ export function Audit() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
     </Stack>

@@ -14,6 +14,7 @@ import { Empty } from '../../parts/page'
 import { usePublishers } from '../../parts/publishers'
 import { useSaving } from '../../parts/saving'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 
 const scopes = [
   { value: 'events', label: 'Events', about: 'reports events and opens views: for an app’s backend' },
@@ -51,7 +52,7 @@ export function Keys() {
               A key is needed by an app&apos;s backend that reports events or opens views, and by whatever reads counts from outside.
             </Empty>
           ) : (
-            <Table.ScrollContainer minWidth={720} type="native">
+            <Wide minWidth={720}>
               <Table verticalSpacing="xs" aria-label="API keys">
                 <Table.Thead>
                   <Table.Tr>
@@ -95,7 +96,7 @@ export function Keys() {
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Wide>
           )
         }
       </Answer>

@@ -12,6 +12,7 @@ import { Once } from '../../parts/once'
 import { usePublishers } from '../../parts/publishers'
 import { useSaving } from '../../parts/saving'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { type RoleName, roleLabel, roles } from './roles'
 
 type Member = Schemas['Member']
@@ -38,7 +39,7 @@ export function Members() {
       </Group>
       <Answer query={members}>
         {(list) => (
-          <Table.ScrollContainer minWidth={720} type="native">
+          <Wide minWidth={720}>
             <Table verticalSpacing="xs" aria-label="Members">
               <Table.Thead>
                 <Table.Tr>
@@ -56,7 +57,7 @@ export function Members() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Answer>
       <Modal opened={dialog?.kind === 'invite' || dialog?.kind === 'change'} onClose={close} title={dialog?.kind === 'change' ? 'Change the member' : 'Invite a member'}>

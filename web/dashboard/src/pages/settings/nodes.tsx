@@ -5,6 +5,7 @@ import { api, ok } from '../../api/client'
 import { Answer } from '../../parts/answer'
 import { count } from '../../parts/number'
 import { duration, When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 
 const states = {
   alive: { color: 'green', icon: IconCheck, words: 'alive' },
@@ -25,7 +26,7 @@ export function Nodes() {
       </Text>
       <Answer query={nodes}>
         {(list) => (
-          <Table.ScrollContainer minWidth={760} type="native">
+          <Wide minWidth={760}>
             <Table verticalSpacing="xs" aria-label="Nodes">
               <Table.Thead>
                 <Table.Tr>
@@ -80,7 +81,7 @@ export function Nodes() {
                 })}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Answer>
     </Stack>

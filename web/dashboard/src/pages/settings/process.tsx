@@ -6,6 +6,7 @@ import { Answer } from '../../parts/answer'
 import { FilterText } from '../../parts/fields'
 import { useFilter } from '../../parts/filter'
 import { Empty } from '../../parts/page'
+import { Wide } from '../../parts/wide'
 
 const origins: Record<string, string> = { default: 'the default', file: 'the settings file', env: 'the environment', flag: 'a flag' }
 
@@ -84,7 +85,7 @@ function SettingTable({ list }: { list: Schemas['Setting'][] }) {
       {shown.length === 0 ? (
         <Empty title="No setting fits">{which === 'set' ? 'Everything that the filter selects is at its default.' : 'Write another word.'}</Empty>
       ) : (
-        <Table.ScrollContainer minWidth={640} type="native" tabIndex={0} role="region" aria-label="Settings of the process">
+        <Wide minWidth={640}>
           <Table verticalSpacing={6} aria-label="Settings of the process">
             <Table.Thead>
               <Table.Tr>
@@ -107,7 +108,7 @@ function SettingTable({ list }: { list: Schemas['Setting'][] }) {
               ))}
             </Table.Tbody>
           </Table>
-        </Table.ScrollContainer>
+        </Wide>
       )}
     </section>
   )

@@ -7,6 +7,15 @@ export type Source = Schemas['SourceObject']
 /** Settings are what can be set of a source. */
 export type Settings = Omit<Source, 'app' | 'name' | 'secrets' | 'network_secrets' | '$schema'>
 
+/** inOrder puts the networks in the order in which they are chosen from: the most common one, the others by their titles, and last what is a convention of many. */
+export function inOrder(networks: Network[]): Network[] {
+  const rank = (n: Network) => (n.name === 'monetag' ? 0 : conventions.has(n.name) ? 2 : 1)
+  return [...networks].sort((a, b) => rank(a) - rank(b) || a.title.localeCompare(b.title, 'en', { sensitivity: 'base' }))
+}
+
+// Profiles that are no network of their own: whoever looks for a network by its name is not looking for them.
+const conventions = new Set(['standardwebhooks', 'subid'])
+
 /** useNetworks reads which networks the server knows. They are of its build, and stay as they are. */
 export function useNetworks() {
   return useQuery({ queryKey: ['networks'], queryFn: async () => (await ok(api.GET('/v1/networks'))).networks, staleTime: Infinity })

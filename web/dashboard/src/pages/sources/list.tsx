@@ -9,6 +9,7 @@ import { Outcome } from '../../parts/outcome'
 import { Empty, Page } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { type Source, useHealth, useNetworks } from './data'
 
 // Each row asks how its source stands. A page of more rows than this leaves that to the page of each source.
@@ -51,7 +52,7 @@ export function SourceList() {
         }
       >
         {(rows) => (
-          <Table.ScrollContainer minWidth={640} type="native">
+          <Wide minWidth={640}>
             <Table verticalSpacing="xs" aria-label="Sources">
               <Table.Thead>
                 <Table.Tr>
@@ -68,7 +69,7 @@ export function SourceList() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
     </Page>
@@ -82,7 +83,7 @@ function SourceRow({ source, ask }: { source: Source; ask: boolean }) {
   return (
     <Table.Tr>
       <Table.Td>
-        <Anchor component={Link} to={`/sources/${source.app}/${source.name}`} fw={600}>
+        <Anchor component={Link} to={`/sources/${source.app}/${source.name}`} fw={600} size="sm">
           {source.app}/{source.name}
         </Anchor>
       </Table.Td>
@@ -95,7 +96,7 @@ function SourceRow({ source, ask }: { source: Source; ask: boolean }) {
       </Table.Td>
       <Table.Td>{source.ymid ?? 'view'}</Table.Td>
       <Table.Td>
-        {source.secrets?.length ? source.secrets.length : <Text span c="dimmed">none</Text>}
+        {source.secrets?.length ? source.secrets.length : <Text span inherit c="dimmed">none</Text>}
         {ending.map((s) => (
           <Text key={s.not_after} size="xs" c="dimmed">
             one ends <When at={s.not_after} form="ago" />

@@ -11,7 +11,7 @@ import { CopyText } from '../../parts/copy'
 import { useFilter } from '../../parts/filter'
 import { Empty, Page } from '../../parts/page'
 import { useSaving } from '../../parts/saving'
-import { type Network, useNetworks } from './data'
+import { inOrder, type Network, useNetworks } from './data'
 import { Waiting } from './waiting'
 
 type Made = Schemas['Connected']
@@ -65,7 +65,7 @@ const proofs: Record<Network['strength'], string> = {
 
 function Choice({ networks, choose }: { networks: Network[]; choose: (name: string) => void }) {
   const [words, setWords] = useState('')
-  const shown = networks.filter((n) => `${n.title} ${n.name}`.toLowerCase().includes(words.trim().toLowerCase()))
+  const shown = inOrder(networks).filter((n) => `${n.title} ${n.name}`.toLowerCase().includes(words.trim().toLowerCase()))
   return (
     <Stack gap="sm">
       <TextInput

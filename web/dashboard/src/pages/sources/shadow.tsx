@@ -6,6 +6,7 @@ import { Answer } from '../../parts/answer'
 import { count, money, percent } from '../../parts/number'
 import { Empty } from '../../parts/page'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 
 /** Shadow says where today's receiver, beside a source in shadow, would differ from carom, the most harmful first. */
 export function Shadow({ app, name, shadow }: { app: string; name: string; shadow: boolean }) {
@@ -101,7 +102,7 @@ function Differences({ list }: { list: Schemas['ShadowDifference'][] }) {
 function Examples({ list }: { list: Schemas['ShadowExample'][] }) {
   if (list.length === 0) return null
   return (
-    <Table.ScrollContainer minWidth={480} type="native">
+    <Wide minWidth={480}>
       <Table verticalSpacing={4} aria-label="Examples, newest first">
         <Table.Thead>
           <Table.Tr>
@@ -131,6 +132,6 @@ function Examples({ list }: { list: Schemas['ShadowExample'][] }) {
           ))}
         </Table.Tbody>
       </Table>
-    </Table.ScrollContainer>
+    </Wide>
   )
 }

@@ -5,6 +5,7 @@ import { IdLink } from '../../parts/ids'
 import { money } from '../../parts/number'
 import { Outcome } from '../../parts/outcome'
 import { When } from '../../parts/time'
+import { Wide } from '../../parts/wide'
 import { Facts, SearchLink } from './event'
 
 /** RewardPart shows a reward and the lines that it has in the ledger. */
@@ -30,7 +31,7 @@ export function RewardPart({ story }: { story: Schemas['RewardStory'] }) {
         ]}
       />
       {story.lines.length > 0 && (
-        <Table.ScrollContainer minWidth={420} type="native">
+        <Wide minWidth={420}>
           <Table mt="xs" verticalSpacing={4} aria-label="Lines in the ledger">
             <Table.Thead>
               <Table.Tr>
@@ -57,7 +58,7 @@ export function RewardPart({ story }: { story: Schemas['RewardStory'] }) {
               ))}
             </Table.Tbody>
           </Table>
-        </Table.ScrollContainer>
+        </Wide>
       )}
     </Card>
   )

@@ -12,6 +12,7 @@ import { money } from '../../parts/number'
 import { below, nameFault, ObjectForm, pruned } from '../../parts/object'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
+import { Wide } from '../../parts/wide'
 import { formatLabel, formats } from './formats'
 import { CreativeFrame } from './frame'
 
@@ -109,7 +110,7 @@ function CreativeList() {
         }
       >
         {(list) => (
-          <Table.ScrollContainer minWidth={720} type="native">
+          <Wide minWidth={720}>
             <Table verticalSpacing="xs" aria-label="Creatives">
               <Table.Thead>
                 <Table.Tr>
@@ -161,7 +162,7 @@ function CreativeList() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
     </Stack>

@@ -9,6 +9,7 @@ import { Answer } from '../../parts/answer'
 import { nameFault, ObjectForm } from '../../parts/object'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
+import { Wide } from '../../parts/wide'
 
 type Dialect = Schemas['DialectObject']
 type Settings = Omit<Dialect, 'name'>
@@ -71,7 +72,7 @@ function DialectList() {
         }
       >
         {(list) => (
-          <Table.ScrollContainer minWidth={480} type="native">
+          <Wide minWidth={480}>
             <Table verticalSpacing="xs" aria-label="Dialects">
               <Table.Thead>
                 <Table.Tr>
@@ -100,7 +101,7 @@ function DialectList() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
     </Stack>

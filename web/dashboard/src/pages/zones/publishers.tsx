@@ -14,7 +14,7 @@ import { Empty } from '../../parts/page'
 import { usePublishers } from '../../parts/publishers'
 import { useSaving } from '../../parts/saving'
 import { When } from '../../parts/time'
-import { NewOwnEndpoint, OwnEndpoint } from './own-endpoint'
+import { Wide } from '../../parts/wide'
 import { Setup } from './setup'
 
 /** Publishers are those who own apps: the operator makes them, and they set up what is theirs by themselves. */
@@ -43,12 +43,10 @@ function SetupRoutes({ publisher, base, top }: { publisher: string; base: string
             element={
               <Stack gap="md">
                 {top?.(s)}
-                <Setup setup={s} base={base} />
+                <Setup setup={s} />
               </Stack>
             }
           />
-          <Route path="apps/:app/endpoint" element={<NewOwnEndpoint setup={s} base={base} />} />
-          <Route path="apps/:app/endpoints/:name" element={<OwnEndpoint setup={s} base={base} />} />
           <Route path="*" element={<Empty title="There is nothing at this address" action={<Anchor component={Link} to={base}>To the set-up</Anchor>} />} />
         </Routes>
       )}
@@ -81,7 +79,7 @@ function PublisherList() {
               Apps without one are your own. Make a publisher for whoever shows your ads in apps of theirs.
             </Empty>
           ) : (
-            <Table.ScrollContainer minWidth={480} type="native">
+            <Wide minWidth={480}>
               <Table verticalSpacing="xs" aria-label="Publishers">
                 <Table.Thead>
                   <Table.Tr>
@@ -115,7 +113,7 @@ function PublisherList() {
                   ))}
                 </Table.Tbody>
               </Table>
-            </Table.ScrollContainer>
+            </Wide>
           )
         }
       </Answer>

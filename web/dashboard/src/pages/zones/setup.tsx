@@ -13,6 +13,7 @@ import { below, nameFault } from '../../parts/object'
 import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
 import { useSaving } from '../../parts/saving'
+import { Wide } from '../../parts/wide'
 import { formatLabel, formats } from './formats'
 import { Snippet } from './snippet'
 import { ZoneState } from './zones'
@@ -21,8 +22,8 @@ type SetupState = Schemas['PublisherSetup']
 type App = Schemas['PublisherApp']
 type Zone = Schemas['PublisherZone']
 
-/** Setup is all that a publisher sets up: apps, the zones in which they show ads, and the endpoints that are told of them. base is the address that it stands at. */
-export function Setup({ setup, base }: { setup: SetupState; base: string }) {
+/** Setup is all that a publisher sets up: apps, the zones in which they show ads, and which endpoints are told of them. */
+export function Setup({ setup }: { setup: SetupState }) {
   const { may } = useSession()
   const [making, setMaking] = useState(false)
   const readOnly = !!setup.read_only || !may('put-app')
@@ -45,7 +46,7 @@ export function Setup({ setup, base }: { setup: SetupState; base: string }) {
       ) : (
         <>
           {setup.apps.map((a) => (
-            <AppCard key={a.name} setup={setup} app={a} base={base} readOnly={readOnly} />
+            <AppCard key={a.name} setup={setup} app={a} readOnly={readOnly} />
           ))}
           {make && <Group>{make}</Group>}
         </>
@@ -57,7 +58,7 @@ export function Setup({ setup, base }: { setup: SetupState; base: string }) {
   )
 }
 
-function AppCard({ setup, app, base, readOnly }: { setup: SetupState; app: App; base: string; readOnly: boolean }) {
+function AppCard({ setup, app, readOnly }: { setup: SetupState; app: App; readOnly: boolean }) {
   const [dialog, setDialog] = useState<'change' | 'zone' | null>(null)
   const close = () => setDialog(null)
   const id = `app-${app.name}`
@@ -113,14 +114,14 @@ function AppCard({ setup, app, base, readOnly }: { setup: SetupState; app: App; 
             </Title>
             {!readOnly && (
               <Button
-                size="xs" component={Link} to={`${base}/apps/${app.name}/endpoint`} leftSection={<IconPlus size={14} aria-hidden />} variant={app.endpoints.length > 0 ? 'default' : 'filled'}
+                size="xs" component={Link} to={`/endpoints/new?app=${app.name}`} leftSection={<IconPlus size={14} aria-hidden />} variant={app.endpoints.length > 0 ? 'default' : 'filled'}
                 aria-label={`Make an endpoint in ${app.name}`}
               >
                 Make an endpoint
               </Button>
             )}
           </Group>
-          {app.endpoints.length > 0 && <EndpointTable app={app} base={base} />}
+          {app.endpoints.length > 0 && <EndpointTable app={app} />}
         </section>
       </Stack>
       <Modal opened={dialog === 'change'} onClose={close} title={`Change ${app.name}`}>
@@ -133,9 +134,9 @@ function AppCard({ setup, app, base, readOnly }: { setup: SetupState; app: App; 
   )
 }
 
-function EndpointTable({ app, base }: { app: App; base: string }) {
+function EndpointTable({ app }: { app: App }) {
   return (
-    <Table.ScrollContainer minWidth={520} type="native">
+    <Wide minWidth={520}>
       <Table verticalSpacing="xs" aria-label={`Endpoints of ${app.name}`}>
         <Table.Thead>
           <Table.Tr>
@@ -151,7 +152,7 @@ function EndpointTable({ app, base }: { app: App; base: string }) {
           {app.endpoints.map(({ endpoint: e, lane, backlog, problems }) => (
             <Table.Tr key={e.name}>
               <Table.Td>
-                <Anchor component={Link} to={`${base}/apps/${app.name}/endpoints/${e.name}`} fw={600} size="sm">
+                <Anchor component={Link} to={`/endpoints/${app.name}/${e.name}`} fw={600} size="sm">
                   {e.name}
                 </Anchor>
                 {e.default && (
@@ -178,7 +179,7 @@ function EndpointTable({ app, base }: { app: App; base: string }) {
           ))}
         </Table.Tbody>
       </Table>
-    </Table.ScrollContainer>
+    </Wide>
   )
 }
 

@@ -7,6 +7,7 @@ import { FilterApp, FilterText } from '../../parts/fields'
 import { useFilter } from '../../parts/filter'
 import { Empty } from '../../parts/page'
 import { Paged, usePaged } from '../../parts/paged'
+import { Wide } from '../../parts/wide'
 import { formatLabel } from './formats'
 
 /** ZonesSection lists the placements of all apps. */
@@ -42,7 +43,7 @@ export function ZonesSection() {
         }
       >
         {(list) => (
-          <Table.ScrollContainer minWidth={680} type="native">
+          <Wide minWidth={680}>
             <Table verticalSpacing="xs" aria-label="Zones">
               <Table.Thead>
                 <Table.Tr>
@@ -85,7 +86,7 @@ export function ZonesSection() {
                 ))}
               </Table.Tbody>
             </Table>
-          </Table.ScrollContainer>
+          </Wide>
         )}
       </Paged>
     </Stack>

@@ -1,1 +1,0 @@
-import{c as e,f as t,l as n}from"./page-C_lyMvSa.js";function r(){return t({queryKey:[`apps`],queryFn:async()=>(await n(e.GET(`/v1/apps`))).apps,staleTime:3e4})}export{r as t};

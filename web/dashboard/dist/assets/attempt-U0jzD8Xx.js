@@ -1,0 +1,1 @@
+function e(e){if(!e.status)return e.reason||`no answer came`;let t=e.reason?.replace(RegExp(`^status ${e.status}(: )?`),``);return t?`answered ${e.status}: ${t}`:`answered ${e.status}`}export{e as t};
