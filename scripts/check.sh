@@ -120,7 +120,7 @@ step_web() {
 	local built
 	(need_dashboard) || { [ "${CAROM_TEST_ALL:-}" != 1 ]; return; } # a machine without Node.js leaves it out
 	built=$(mktemp -d)
-	if ! (cd web/dashboard && npm run --silent generate -- --output "$built/schema.d.ts" >/dev/null && diff -q "$built/schema.d.ts" src/api/schema.d.ts &&
+	if ! (cd web/dashboard && SCHEMA=$built/schema.d.ts npm run --silent generate >/dev/null && diff -q "$built/schema.d.ts" src/api/schema.d.ts &&
 		node_modules/.bin/tsc --noEmit && node_modules/.bin/vite build --logLevel warn --outDir "$built/dist" --emptyOutDir && diff -r "$built/dist" dist); then
 		rm -rf "$built"
 		echo "web/dashboard is out of step: run make web, and commit what it makes"
