@@ -253,11 +253,11 @@ func (b *logBook) String() string {
 	return b.text.String()
 }
 
-// Until polls until done returns true, and fails the test when that takes more than 20 s. what ends the sentence "waited
+// Until polls until done returns true, and fails the test when that takes more than a minute. what ends the sentence "waited
 // for …".
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
