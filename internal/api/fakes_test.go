@@ -166,7 +166,9 @@ func (s *fakeStore) Story(_ context.Context, id carom.EventID) (*carom.Story, er
 }
 
 func (s *fakeStore) Refused(_ context.Context, f carom.RefusedFilter) ([]*carom.Refused, error) {
-	return s.refused, s.err
+	return slices.DeleteFunc(slices.Clone(s.refused), func(r *carom.Refused) bool {
+		return f.Reason != "" && r.Reason != f.Reason || !(Span{f.From, f.To}).holds(r.Received.At)
+	}), s.err
 }
 
 func (s *fakeStore) RefusedByID(_ context.Context, id carom.ReceivedID) (*carom.Refused, error) {

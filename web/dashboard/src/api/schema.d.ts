@@ -8926,12 +8926,18 @@ export interface operations {
                 app?: string;
                 /** @description The cursor: only refused ones older than this one */
                 before?: string;
+                /** @description Start, RFC 3339 */
+                from?: string;
                 /** @description refused: verified but unusable, all kept. unverified: a bounded sample */
                 kind?: "refused" | "unverified";
                 /** @description How many, at most */
                 limit?: number;
+                /** @description Only those with this reason, such as literal_macro */
+                reason?: string;
                 /** @description Only this source: its name together with app, or app/source */
                 source?: string;
+                /** @description End, RFC 3339, not included */
+                to?: string;
             };
             header?: never;
             path?: never;
