@@ -136,8 +136,9 @@ func (s *fakeStore) Reward(_ context.Context, id carom.RewardID) (*carom.Reward,
 	return nil, nil, carom.ErrNotFound
 }
 
-func (s *fakeStore) Ledger(context.Context, carom.LedgerFilter) ([]carom.LedgerLine, error) {
-	return s.lines, s.err
+func (s *fakeStore) Ledger(_ context.Context, f carom.LedgerFilter) ([]carom.LedgerLine, error) {
+	behind := slices.IndexFunc(s.lines, func(l carom.LedgerLine) bool { return f.Before == carom.LedgerCursor{Reward: l.Reward, N: l.N} }) + 1
+	return s.lines[behind:min(behind+f.Limit, len(s.lines))], s.err
 }
 
 func (s *fakeStore) Balances(context.Context, string, string) ([]carom.Balance, error) {

@@ -3433,6 +3433,8 @@ export interface components {
         Ledger: {
             /** @description Ledger lines */
             lines: components["schemas"]["LedgerLine"][];
+            /** @description Give it as before to get the next page; absent on the last one */
+            next?: string;
         };
         LedgerLine: {
             /** @description A decimal, below zero for a debit */
@@ -7737,6 +7739,8 @@ export interface operations {
             query: {
                 /** @description The app; needed unless the key is limited to one */
                 app?: string;
+                /** @description The cursor: the next of the page before */
+                before?: string;
                 /** @description A currency of the app */
                 currency?: string;
                 /** @description How many, at most */
