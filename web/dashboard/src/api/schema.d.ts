@@ -7956,6 +7956,7 @@ export interface operations {
             /** @description The answer */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7982,6 +7983,8 @@ export interface operations {
                  * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
                  */
                 "Idempotency-Key"?: string;
+                /** @description The ETag of the member as you read it: the answer is 412 when it was changed meanwhile */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -8001,6 +8004,7 @@ export interface operations {
             /** @description The answer */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
