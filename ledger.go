@@ -96,7 +96,14 @@ type RewardFilter struct {
 type LedgerFilter struct {
 	App, User string // both are needed
 	Currency  string
+	Before    LedgerCursor
 	Limit     int // 0 means 50; at most 1,000
+}
+
+// LedgerCursor is where a list of lines goes on: behind this line. The zero value is the start.
+type LedgerCursor struct {
+	Reward RewardID
+	N      int
 }
 
 // LedgerReport is what a check of the whole ledger found. Faults are sentences, at most a hundred.

@@ -33,6 +33,9 @@ const (
 // ErrLastOperator is the ErrConflict of a change after which no operator could sign in.
 var ErrLastOperator = fmt.Errorf("the last operator: %w", ErrConflict)
 
+// ErrChanged is the ErrConflict of a change to something that is not any more as it was read.
+var ErrChanged = fmt.Errorf("changed meanwhile: %w", ErrConflict)
+
 // How long what people are given counts.
 const (
 	SessionFor     = 30 * 24 * time.Hour // a session, at most

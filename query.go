@@ -81,10 +81,12 @@ type DeliveryStory struct {
 
 // RefusedFilter selects refused postbacks. An empty field lets all through.
 type RefusedFilter struct {
-	App    string
-	Source string
-	Before ReceivedID
-	Limit  int // 0 means 50; at most 1,000
+	App      string
+	Source   string
+	Reason   Reason
+	From, To time.Time // when they were received
+	Before   ReceivedID
+	Limit    int // 0 means 50; at most 1,000
 }
 
 // CountFilter selects counts. Zero times are open ends; GroupBy holds names of Count's dimensions by their JSON keys,

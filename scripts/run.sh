@@ -119,6 +119,15 @@ if ! kill -0 "$receiver" 2>/dev/null; then
 	exit 1 # it has said why
 fi
 
+# Until somebody has signed in, a link makes the first operator. The server has printed one too, further up.
+link=$("$carom" setup-link --data "$dir/data" -o json 2>/dev/null | sed -n 's/.*"url": *"\([^"]*\)".*/\1/p') || true
+dashboard="The dashboard: http://127.0.0.1:$port/"
+if [ -n "$link" ]; then
+	dashboard="The dashboard, with a link that makes you its operator and counts once:
+
+  $link"
+fi
+
 url="http://127.0.0.1:$port/in/example/monetag/$(<"$dir/monetag.secret")"
 echo "
 carom runs with the app \"example\": two Monetag sources, and the receiver in this terminal as endpoint.
@@ -140,6 +149,8 @@ Let it pay a user. Send this twice, or with event=click: the view pays once.
   $carom balance --data $dir/data --app example 279058397
 
 More to try: docs/start-publisher.md. The objects are in $dir/carom.yaml. Ctrl-C stops everything.
+
+$dashboard
 "
 
 code=0

@@ -57,7 +57,8 @@ func startExample(t *testing.T, dir, port, receiverPort string) *example {
 	}
 	cmd := exec.Command("bash", filepath.Join("..", "..", "scripts", "run.sh"))
 	cmd.Env = append(os.Environ(), "CAROM="+self, asCommand+"=yes", "RUN_DIR="+dir, "PORT="+port, "RECEIVER_PORT="+receiverPort)
-	cmd.Stderr = os.Stderr
+	var errOut strings.Builder
+	cmd.Stderr = &errOut
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -71,9 +72,13 @@ func startExample(t *testing.T, dir, port, receiverPort string) *example {
 			_, _ = io.Copy(io.Discard, out)
 			_ = cmd.Wait()
 		}
+		if t.Failed() {
+			t.Logf("standard error of the script:\n%s", errOut.String())
+		}
 	})
 	e := &example{t: t, cmd: cmd, lines: bufio.NewScanner(out), dir: dir}
 	e.until("Ctrl-C stops everything")
+	e.until("http://127.0.0.1:" + port + "/welcome#") // nobody has signed in yet
 	return e
 }
 

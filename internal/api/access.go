@@ -174,7 +174,7 @@ var access = map[string]class{
 	// The doors of events and of views serve these themselves.
 	"report-events": reporters | operators,
 	"open-view":     reporters | operators,
-	"get-view":      reporters | reads | publishers,
+	"get-view":      reporters | reads,
 }
 
 // classOf is the row of an operation.

@@ -34,7 +34,7 @@ type trace struct {
 	method  string
 
 	stored  bool // an entry of it is stored, with the change itself
-	refused bool // it has proved nothing, though its caller may be known
+	refused bool // it has proved nothing, though its caller may be known; or has learned what is another's
 }
 
 // begin begins the trace of a request.

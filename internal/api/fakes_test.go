@@ -136,8 +136,9 @@ func (s *fakeStore) Reward(_ context.Context, id carom.RewardID) (*carom.Reward,
 	return nil, nil, carom.ErrNotFound
 }
 
-func (s *fakeStore) Ledger(context.Context, carom.LedgerFilter) ([]carom.LedgerLine, error) {
-	return s.lines, s.err
+func (s *fakeStore) Ledger(_ context.Context, f carom.LedgerFilter) ([]carom.LedgerLine, error) {
+	behind := slices.IndexFunc(s.lines, func(l carom.LedgerLine) bool { return f.Before == carom.LedgerCursor{Reward: l.Reward, N: l.N} }) + 1
+	return s.lines[behind:min(behind+f.Limit, len(s.lines))], s.err
 }
 
 func (s *fakeStore) Balances(context.Context, string, string) ([]carom.Balance, error) {
@@ -166,7 +167,9 @@ func (s *fakeStore) Story(_ context.Context, id carom.EventID) (*carom.Story, er
 }
 
 func (s *fakeStore) Refused(_ context.Context, f carom.RefusedFilter) ([]*carom.Refused, error) {
-	return s.refused, s.err
+	return slices.DeleteFunc(slices.Clone(s.refused), func(r *carom.Refused) bool {
+		return f.Reason != "" && r.Reason != f.Reason || !(Span{f.From, f.To}).holds(r.Received.At)
+	}), s.err
 }
 
 func (s *fakeStore) RefusedByID(_ context.Context, id carom.ReceivedID) (*carom.Refused, error) {

@@ -33,6 +33,9 @@ func (sel EndpointSelector) resolve(c caller, o *carom.Objects, app string) (of 
 	name := sel.Endpoint
 	if a, n, ok := strings.Cut(name, "/"); ok {
 		if app != "" && app != a {
+			if _, err := c.narrow(a); err != nil { // nor may the caller know of it
+				return "", 0, err
+			}
 			return "", 0, carom.Invalid("endpoint", "the endpoint %q is not of the app %q: give one of the two", name, app)
 		}
 		app, name = a, n

@@ -23,9 +23,9 @@ type People interface {
 	Member(ctx context.Context, name string) (carom.Member, error)
 	// CreateMember returns carom.ErrConflict when the e-mail address is another's.
 	CreateMember(ctx context.Context, m carom.Member, link carom.OneTimeLink, audit ...carom.AuditEntry) error
-	// ChangeMember stores all but the password. It returns carom.ErrNotFound, carom.ErrConflict when the e-mail address is another's,
-	// and carom.ErrLastOperator.
-	ChangeMember(ctx context.Context, m carom.Member, audit ...carom.AuditEntry) error
+	// ChangeMember stores all but the password, if that is what it was. It returns carom.ErrNotFound, carom.ErrChanged when it is not,
+	// carom.ErrConflict when the e-mail address is another's, and carom.ErrLastOperator.
+	ChangeMember(ctx context.Context, was, m carom.Member, audit ...carom.AuditEntry) error
 	// DeleteMember returns carom.ErrNotFound, and carom.ErrLastOperator.
 	DeleteMember(ctx context.Context, id string, audit ...carom.AuditEntry) error
 	// CreateLink returns carom.ErrConflict for a link to become the first member when there is one.
@@ -127,7 +127,16 @@ type MemberPath struct {
 	Member string `path:"member" maxLength:"300" doc:"Its id or its e-mail address"`
 }
 
-type memberOut struct{ Body Member }
+type memberOut struct {
+	ETag string `header:"ETag" doc:"Names this state of the member, for If-Match"`
+	Body Member
+}
+
+// memberTag names the state of what is set for a member.
+func (s *service) memberTag(m carom.Member) string {
+	sum := carom.SumOf("member", m.ID, m.Email, m.Name, string(m.Role), m.Publisher, strconv.FormatBool(m.Disabled))
+	return s.tagOf(sum[:])
+}
 
 // theMember finds a member for an operator.
 func (s *service) theMember(ctx context.Context, name string) (carom.Member, error) {
@@ -147,7 +156,7 @@ func (s *service) getMember(ctx context.Context, in *MemberPath) (*memberOut, er
 	if err != nil {
 		return nil, err
 	}
-	return &memberOut{memberOf(m)}, nil
+	return &memberOut{s.memberTag(m), memberOf(m)}, nil
 }
 
 // NewMember is a member to invite.
@@ -224,6 +233,8 @@ func memberProblem(err error, email string) error {
 	switch {
 	case errors.Is(err, carom.ErrLastOperator):
 		return failf(carom.ErrConflict, "this is the last operator who may sign in: make another one first, with `carom members add EMAIL --role operator`")
+	case errors.Is(err, carom.ErrChanged):
+		return changedMeanwhile("member " + email)
 	case errors.Is(err, carom.ErrConflict):
 		return failf(carom.ErrConflict, "there is a member with the e-mail address %s: change that one, `carom members list` shows it", email)
 	}
@@ -243,12 +254,16 @@ func (s *service) newLink(m carom.Member) (carom.OneTimeLink, MadeMemberLink) {
 
 type changeMemberIn struct {
 	MemberPath
-	Body ChangedMember
+	IfMatch string `header:"If-Match" doc:"The ETag of the member as you read it: the answer is 412 when it was changed meanwhile"`
+	Body    ChangedMember
 }
 
 func (s *service) changeMember(ctx context.Context, in *changeMemberIn) (*memberOut, error) {
 	before, err := s.theMember(ctx, in.Member)
 	if err != nil {
+		return nil, err
+	}
+	if err := (Conditions{IfMatch: in.IfMatch}).check("member "+before.Email, s.memberTag(before)); err != nil {
 		return nil, err
 	}
 	after := before
@@ -258,10 +273,10 @@ func (s *service) changeMember(ctx context.Context, in *changeMemberIn) (*member
 	after.Disabled = in.Body.Disabled
 	t := traceOf(ctx)
 	t.changes = memberChanges(before, after)
-	if err := s.Store.ChangeMember(ctx, after, t.entry()); err != nil {
+	if err := s.Store.ChangeMember(ctx, before, after, t.entry()); err != nil {
 		return nil, memberProblem(err, after.Email)
 	}
-	return &memberOut{memberOf(after)}, nil
+	return &memberOut{s.memberTag(after), memberOf(after)}, nil
 }
 
 func (s *service) deleteMember(ctx context.Context, in *MemberPath) (*struct{}, error) {

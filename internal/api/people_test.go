@@ -17,6 +17,8 @@ type fakePeople struct {
 	links    []carom.OneTimeLink
 	filters  map[string][]carom.SavedFilter
 	audit    []carom.AuditEntry // oldest first
+
+	beforeChange func() // called as ChangeMember begins; nil: nothing is
 }
 
 func (f *fakePeople) Members(context.Context) ([]carom.Member, error) {
@@ -59,12 +61,18 @@ func operatorAmong(members []carom.Member) bool {
 	return slices.ContainsFunc(members, func(m carom.Member) bool { return m.Role == carom.RoleOperator && !m.Disabled })
 }
 
-func (f *fakePeople) ChangeMember(_ context.Context, m carom.Member, audit ...carom.AuditEntry) error {
+func (f *fakePeople) ChangeMember(_ context.Context, was, m carom.Member, audit ...carom.AuditEntry) error {
 	f.peopleMu.Lock()
 	defer f.peopleMu.Unlock()
+	if f.beforeChange != nil {
+		f.beforeChange()
+	}
 	changed := slices.Clone(f.members)
 	for i := range changed {
 		if changed[i].ID == m.ID {
+			if changed[i].Email != was.Email || changed[i].Name != was.Name || changed[i].Role != was.Role || changed[i].Disabled != was.Disabled {
+				return carom.ErrChanged
+			}
 			changed[i] = m
 		} else if changed[i].Email == m.Email {
 			return carom.ErrConflict

@@ -62,6 +62,7 @@ func (s *service) putApp(ctx context.Context, in *putAppIn) (*appOut, error) {
 		}
 		a := &o.Apps[i]
 		if a.Publisher != in.Publisher {
+			traceOf(ctx).refused = callerOf(ctx).publisher != "" // it has learned that there is such an app
 			return failf(carom.ErrConflict, "the name %q is taken: choose another one for your app", in.App)
 		}
 		a.Title, a.Origins, a.TimeZone = in.Body.Title, slices.Clone(in.Body.Origins), in.Body.TimeZone

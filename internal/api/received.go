@@ -28,6 +28,8 @@ type RefusalList struct {
 
 type receivedIn struct {
 	Selection
+	Span
+	Reason string `query:"reason" doc:"Only those with this reason, such as literal_macro"`
 	Kind   string `query:"kind" enum:"refused,unverified" default:"refused" doc:"refused: verified but unusable, all kept. unverified: a bounded sample"`
 	Before string `query:"before" doc:"The cursor: only refused ones older than this one"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
@@ -40,13 +42,23 @@ func (s *service) listReceived(ctx context.Context, in *receivedIn) (*receivedOu
 	if err != nil {
 		return nil, err
 	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	out := &receivedOut{RefusalList{Received: []Refusal{}}}
 	if in.Kind == "unverified" {
-		list, err := s.Store.Unverified(ctx, app, source, in.Limit)
+		const sample = 1000 // the newest, in which a reason or a time is looked for
+		list, err := s.Store.Unverified(ctx, app, source, sample)
 		if err != nil {
 			return nil, fmt.Errorf("list unverified postbacks: %w", err)
 		}
 		for _, u := range list {
+			if len(out.Body.Received) == in.Limit {
+				break
+			}
+			if in.Reason != "" && in.Reason != string(u.Reason) || !in.holds(u.Received.At) {
+				continue
+			}
 			out.Body.Received = append(out.Body.Received, Refusal{
 				App: u.App, Source: u.Source, Reason: u.Reason, Received: receivedOf(&u.Received),
 			})
@@ -59,7 +71,9 @@ func (s *service) listReceived(ctx context.Context, in *receivedIn) (*receivedOu
 			return nil, carom.Invalid("before", "this is not the id of a refused postback: give the `next` of the page before")
 		}
 	}
-	list, err := s.Store.Refused(ctx, carom.RefusedFilter{App: app, Source: source, Before: before, Limit: in.Limit})
+	list, err := s.Store.Refused(ctx, carom.RefusedFilter{
+		App: app, Source: source, Reason: carom.Reason(in.Reason), From: in.From, To: in.To, Before: before, Limit: in.Limit,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list refused postbacks: %w", err)
 	}

@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"carom"
@@ -74,9 +76,10 @@ func linesOf(list []carom.LedgerLine) []LedgerLine {
 	return out
 }
 
-// Ledger is the newest lines of a user's account.
+// Ledger is a page of the lines of a user's account, newest first.
 type Ledger struct {
 	Lines []LedgerLine `json:"lines" nullable:"false"`
+	Next  string       `json:"next,omitempty" doc:"Give it as before to get the next page; absent on the last one"`
 }
 
 // BalanceList is what a user has, by currency.
@@ -221,6 +224,7 @@ func (s *service) getBalances(ctx context.Context, in *balancesIn) (*balancesOut
 type ledgerIn struct {
 	Account
 	Currency string `query:"currency"`
+	Before   string `query:"before" doc:"The cursor: the next of the page before"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
 }
 
@@ -231,11 +235,36 @@ func (s *service) listLedger(ctx context.Context, in *ledgerIn) (*ledgerOut, err
 	if err != nil {
 		return nil, err
 	}
-	lines, err := s.Store.Ledger(ctx, carom.LedgerFilter{App: app, User: in.User, Currency: in.Currency, Limit: in.Limit})
+	before, err := readLedgerCursor(in.Before)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := s.Store.Ledger(ctx, carom.LedgerFilter{App: app, User: in.User, Currency: in.Currency, Before: before, Limit: in.Limit})
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
-	return &ledgerOut{Ledger{linesOf(lines)}}, nil
+	out := &ledgerOut{Ledger{Lines: linesOf(lines)}}
+	if len(lines) == in.Limit {
+		last := lines[len(lines)-1]
+		out.Body.Next = string(last.Reward) + "." + strconv.Itoa(last.N)
+	}
+	return out, nil
+}
+
+// readLedgerCursor reads a cursor of lines, "rwd_….1".
+func readLedgerCursor(text string) (c carom.LedgerCursor, err error) {
+	if text == "" {
+		return c, nil
+	}
+	id, number, _ := strings.Cut(text, ".")
+	c.Reward = carom.RewardID(id)
+	if c.N, err = strconv.Atoi(number); err == nil {
+		_, _, err = c.Reward.Number()
+	}
+	if err != nil {
+		return c, carom.Invalid("before", "this is no cursor of a list of lines: give the `next` of the page before")
+	}
+	return c, nil
 }
 
 type checkOut struct{ Body carom.LedgerReport }

@@ -293,6 +293,36 @@ func TestSessionsEnd(t *testing.T) {
 	}
 }
 
+// Of two operators who change a member at the same time, the one who has not seen the other's change is told.
+func TestMemberChangedMeanwhile(t *testing.T) {
+	w := newWorld()
+	w.join("mia", carom.RoleOperator, "")
+	w.join("bo", carom.RoleViewer, "")
+	tag := w.browse(t, "mia", "GET /v1/members/bo@example.com", "").Header().Get("ETag")
+	change := func(ifMatch, body string) *httptest.ResponseRecorder {
+		r := w.request(t, "mia", "PUT /v1/members/bo@example.com", body)
+		r.Header.Set("If-Match", ifMatch)
+		return w.serve(r)
+	}
+	first := change(tag, `{"email":"bo@example.com","name":"Bo","role":"support"}`)
+	decode[Member](t, first, 200)
+	if next := first.Header().Get("ETag"); next == tag || next != w.browse(t, "mia", "GET /v1/members/bo@example.com", "").Header().Get("ETag") {
+		t.Errorf("the tag was %s, and is %s after the change", tag, next)
+	}
+	second := decode[Problem](t, change(tag, `{"email":"bo@example.com","name":"Bob","role":"viewer"}`), 412)
+	if !strings.Contains(second.Detail, "read it again") || w.store.members[1].Name != "Bo" {
+		t.Errorf("the second change is answered %q, and the member is %+v", second.Detail, w.store.members[1])
+	}
+	decode[Member](t, change(first.Header().Get("ETag"), `{"email":"bo@example.com","name":"Bob","role":"support"}`), 200)
+	decode[Member](t, change("*", `{"email":"bo@example.com","name":"Bobby","role":"support"}`), 200)
+	decode[Member](t, change("", `{"email":"bo@example.com","role":"support"}`), 200)
+	w.store.beforeChange = func() { w.store.members[1].Name = "Robert" } // on another node, at this moment
+	decode[Problem](t, change("", `{"email":"bo@example.com","role":"viewer"}`), 412)
+	if w.store.members[1].Role != carom.RoleSupport {
+		t.Errorf("the change got lost: %+v", w.store.members[1])
+	}
+}
+
 // A feed that goes on ends within seconds when whoever opened it is signed out.
 func TestFeedEndsWithItsSession(t *testing.T) {
 	w := newWorld()

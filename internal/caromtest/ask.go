@@ -25,7 +25,20 @@ func Do(t testing.TB, method, url, body string, header ...string) Answer {
 	return do(t, http.DefaultClient, method, url, body, header)
 }
 
+// Begin is Do that reads nothing of a stream of events, which would not end.
+func Begin(t testing.TB, method, url, body string, header ...string) Answer {
+	t.Helper()
+	return exchange(t, http.DefaultClient, method, url, body, header, func(resp *http.Response) bool {
+		return resp.Header.Get("Content-Type") != "text/event-stream"
+	})
+}
+
 func do(t testing.TB, client *http.Client, method, url, body string, header []string) Answer {
+	t.Helper()
+	return exchange(t, client, method, url, body, header, func(*http.Response) bool { return true })
+}
+
+func exchange(t testing.TB, client *http.Client, method, url, body string, header []string, whole func(*http.Response) bool) Answer {
 	t.Helper()
 	var reader io.Reader
 	if body != "" {
@@ -42,7 +55,10 @@ func do(t testing.TB, client *http.Client, method, url, body string, header []st
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read to its end
+	defer func() { _ = resp.Body.Close() }() // it was read as far as it is wanted
+	if !whole(resp) {
+		return Answer{resp.StatusCode, resp.Header, ""}
+	}
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

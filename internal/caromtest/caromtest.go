@@ -52,6 +52,7 @@ type Server struct {
 	url    string // of the database; empty: SQLite in the data folder
 	file   string // the objects file, when it is followed
 	log    *logBook
+	told   logBook // what is shown once
 	cancel context.CancelFunc
 	ended  chan error // Run's error; capacity 1
 	local  *http.Client
@@ -138,7 +139,7 @@ func (s *Server) run() error {
 	s.cancel, s.ended = cancel, make(chan error, 1)
 	serves := s.log.expect()
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: cfg.LogLevel}))
-	go func() { s.ended <- server.Run(ctx, cfg, log, "test") }()
+	go func() { s.ended <- server.RunTelling(ctx, cfg, log, &s.told, "test") }()
 	select {
 	case addresses := <-serves:
 		s.URL = "http://" + addresses["listen"]
@@ -176,6 +177,9 @@ func (s *Server) Restart(t testing.TB) {
 
 // Log is everything that was logged, at every level.
 func (s *Server) Log() string { return s.log.String() }
+
+// Told is everything that was shown once, by all starts: URLs with secrets, and links for the first operator.
+func (s *Server) Told() string { return s.told.String() }
 
 // WriteObjects replaces the objects file that the server follows, at once as editors do.
 func (s *Server) WriteObjects(t testing.TB, yaml string) {
@@ -253,11 +257,11 @@ func (b *logBook) String() string {
 	return b.text.String()
 }
 
-// Until polls until done returns true, and fails the test when that takes more than 20 s. what ends the sentence "waited
+// Until polls until done returns true, and fails the test when that takes more than a minute. what ends the sentence "waited
 // for …".
 func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for pause := time.Millisecond; !done(); pause = min(2*pause, 50*time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)

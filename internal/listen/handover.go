@@ -35,7 +35,7 @@ const (
 
 // The bounds of the conversation.
 const (
-	answerWithin  = 2 * time.Second  // what the other process answers without having to do anything
+	answerWithin  = 10 * time.Second // what the other process answers without having to do anything; callers are served meanwhile
 	prepareWithin = 60 * time.Second // until the successor is ready
 	releaseWithin = 60 * time.Second // until the predecessor has let go of the data folder
 )

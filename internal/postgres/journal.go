@@ -26,9 +26,18 @@ func (s *Store) Refused(ctx context.Context, f carom.RefusedFilter) ([]*carom.Re
 	if f.Source != "" {
 		c.add(`source = ?`, f.Source)
 	}
+	if f.Reason != "" {
+		c.add(`reason = ?`, string(f.Reason))
+	}
+	if !f.From.IsZero() {
+		c.add(`at >= ?`, f.From.UnixMilli())
+	}
+	if !f.To.IsZero() {
+		c.add(`at < ?`, f.To.UnixMilli())
+	}
 	limit := tables.PageSize(f.Limit)
 	var out []*carom.Refused
-	if err := s.newestBuckets(ctx, before, time.Time{}, func(r span) (bool, error) {
+	if err := s.newestBuckets(ctx, before, f.From, func(r span) (bool, error) {
 		in := c.within(r)
 		list, err := s.queryRefused(ctx, in.where+` ORDER BY at DESC, place DESC LIMIT ?`, append(in.args, limit-len(out))...)
 		out = append(out, list...)

@@ -54,6 +54,11 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 	if f.Currency != "" {
 		c.add(`l.currency = ?`, f.Currency)
 	}
+	before, args, err := s.LinesBefore(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	c.add(before, args...)
 	return s.Lines(ctx, c.where+` ORDER BY l.at DESC, l.reward DESC, l.n DESC LIMIT ?`, append(c.args, tables.PageSize(f.Limit))...)
 }
 

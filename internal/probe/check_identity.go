@@ -185,6 +185,9 @@ func checkBrokenConnection(t *trial) {
 		broken.err = err
 	}
 	t.note("GET (closed without waiting for the answer) "+t.line("", target)[1:], &broken)
+	if broken.err == nil && !t.letBegin(acc) {
+		return
+	}
 	if a := t.send(p); !t.accepted(&a, "the repeat after a broken connection") {
 		if c := t.check; c.Verdict == Fail {
 			c.Harm = LosesOnRetry
@@ -195,4 +198,18 @@ func checkBrokenConnection(t *trial) {
 		fault{LosesOnRetry, "The connection broke while the event was worked on; its repeat was answered with success, and never paid.",
 			"Mark an event as seen and pay for it in one transaction, and do not let a hang-up of the caller stop it half-way."},
 		"The repeat was accepted; whether the event was paid, and once, cannot be seen.")
+}
+
+// letBegin waits before the repeat of what was broken off. A network repeats after seconds, when the receiver has long begun; a repeat at
+// once might overtake it, and would then be the one that is new. ok is false, and the check decided, when the books do not say.
+func (t *trial) letBegin(acc *account) (ok bool) {
+	if t.hungUp != nil {
+		t.hungUp(t.ctx)
+	}
+	if t.books == nil || t.paid[t.pays] == nil {
+		pause(t.ctx, t.settle)
+		return true
+	}
+	_, ok = t.await(acc, new(big.Rat)) // who is paid is done
+	return ok
 }

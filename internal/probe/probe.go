@@ -52,6 +52,8 @@ type Options struct {
 
 	// Done is called after each check, from the goroutine of Run, with how many have been tried of how many; may be nil.
 	Done func(c *Check, tried, of int)
+
+	hungUp func(context.Context) // called between a request that was broken off and its repeat; for tests, which know when it has come; may be nil
 }
 
 // Defaults of [Options].
@@ -109,7 +111,7 @@ func newSession(target Target, o Options) (*session, error) {
 	run := cmp.Or(o.Run, strings.ToLower(rand.Text()[:6]))
 	return &session{
 		tmpl: tmpl, kind: kind, format: format, user: target.User, values: target.Values, mark: Marker + run,
-		books: o.Books, settle: cmp.Or(o.Settle, DefaultSettle), done: o.Done,
+		books: o.Books, settle: cmp.Or(o.Settle, DefaultSettle), done: o.Done, hungUp: o.hungUp,
 		client: newClient(cmp.Or(o.Timeout, DefaultTimeout), o.RootCAs),
 		pays:   string(carom.Click),
 	}, nil

@@ -14,7 +14,7 @@ const fullQuery = "?token=" + secret + "&ymid={ymid}&zone={zone_id}&label={reque
 func probed(t *testing.T, m mistakes, query string, books bool) *Report {
 	t.Helper()
 	srv := newReceiver(t, m)
-	o := Options{Settle: 60 * time.Millisecond, Timeout: 5 * time.Second, Run: "t"}
+	o := Options{Settle: 60 * time.Millisecond, Timeout: 5 * time.Second, Run: "t", hungUp: srv.hungUp}
 	if m.slow {
 		o.Timeout = 100 * time.Millisecond
 	}
@@ -85,7 +85,7 @@ func TestKindsOfYMID(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.target.URL = srv.URL + "/postback" + fullQuery
-			r, err := Run(t.Context(), tt.target, Options{Books: b, Settle: 30 * time.Millisecond})
+			r, err := Run(t.Context(), tt.target, Options{Books: b, Settle: 30 * time.Millisecond, hungUp: srv.hungUp})
 			if err != nil {
 				t.Fatal(err)
 			}

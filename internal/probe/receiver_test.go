@@ -44,12 +44,21 @@ type receiver struct {
 	invalid  map[string]string // balances that are no number any more
 	calls    int
 
+	broken     chan struct{} // closed when a request that is broken off has been marked as seen
+	brokenOnce sync.Once
+
 	mistakes
 }
 
-func newReceiver(t *testing.T, m mistakes) *httptest.Server {
+// testServer is a receiver that runs.
+type testServer struct {
+	*httptest.Server
+	*receiver
+}
+
+func newReceiver(t *testing.T, m mistakes) testServer {
 	t.Helper()
-	r := &receiver{mistakes: m, seen: map[string]bool{}, balances: map[string]*big.Rat{}, invalid: map[string]string{}}
+	r := &receiver{mistakes: m, seen: map[string]bool{}, balances: map[string]*big.Rat{}, invalid: map[string]string{}, broken: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.Handle("/postback", r)
 	mux.HandleFunc("/balance/{user}", r.balance)
@@ -58,7 +67,22 @@ func newReceiver(t *testing.T, m mistakes) *httptest.Server {
 	}
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
-	return srv
+	return testServer{srv, r}
+}
+
+// hungUp waits until the request that was broken off has come: on a busy machine its repeat might overtake it.
+func (r *receiver) hungUp(ctx context.Context) {
+	select {
+	case <-r.broken:
+	case <-ctx.Done():
+	}
+}
+
+// came notes a request that is broken off. It alone keeps its connection open.
+func (r *receiver) came(req *http.Request) {
+	if !req.Close {
+		r.brokenOnce.Do(func() { close(r.broken) })
+	}
 }
 
 func (r *receiver) balance(w http.ResponseWriter, req *http.Request) {
@@ -79,6 +103,7 @@ func (r *receiver) balance(w http.ResponseWriter, req *http.Request) {
 
 // ServeHTTP implements http.Handler.
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	defer r.came(req) // also when it is refused
 	status, text := r.take(w, req)
 	switch {
 	case r.redirect:
@@ -152,6 +177,7 @@ func (r *receiver) payOnce(req *http.Request, user, event, ymid string, paid boo
 	}
 	r.seen[key] = true
 	r.mu.Unlock()
+	r.came(req)
 	switch {
 	case known && r.duplicate != 0:
 		return r.duplicate, "duplicate"
@@ -160,8 +186,7 @@ func (r *receiver) payOnce(req *http.Request, user, event, ymid string, paid boo
 	case !paid || r.neverPays:
 		return http.StatusOK, "unpaid"
 	}
-	if r.hangUpLoses && !req.Close {
-		// Only the request that is broken off keeps its connection open, so that this does not wait in vain for the others.
+	if r.hangUpLoses && !req.Close { // the others would wait in vain
 		<-req.Context().Done()
 		return http.StatusInternalServerError, "cancelled"
 	}

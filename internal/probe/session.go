@@ -36,6 +36,7 @@ type session struct {
 	settle time.Duration
 	client *client
 	done   func(*Check, int, int)
+	hungUp func(context.Context)
 
 	// What has been learned so far.
 	first    answer              // to the very first postback

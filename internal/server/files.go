@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"carom/sdk"
@@ -56,7 +57,8 @@ func typeOf(path string) string {
 // file is one static answer. Its tag is over its content, so that a browser which asks again is told that nothing changed.
 type file struct {
 	contentType, tag string
-	content, packed  []byte
+	content          []byte
+	packed           func() []byte // once it is asked for: callers wait while a server starts
 
 	policy, cache string
 	anywhere      bool // pages of any origin may load it
@@ -64,11 +66,13 @@ type file struct {
 
 func newFile(contentType string, content []byte) *file {
 	sum := sha256.Sum256(content)
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, _ = w.Write(content) // a buffer takes everything
-	_ = w.Close()
-	return &file{contentType: contentType, tag: hex.EncodeToString(sum[:8]), content: content, packed: packed.Bytes()}
+	return &file{contentType: contentType, tag: hex.EncodeToString(sum[:8]), content: content, packed: sync.OnceValue(func() []byte {
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		_, _ = w.Write(content) // a buffer takes everything
+		_ = w.Close()
+		return packed.Bytes()
+	})}
 }
 
 // ServeHTTP answers with the file, packed for whoever can unpack it.
@@ -89,7 +93,7 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	content, tag := f.content, f.tag
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		h.Set("Content-Encoding", "gzip")
-		content, tag = f.packed, tag+"-gz"
+		content, tag = f.packed(), tag+"-gz"
 	}
 	h.Set("Etag", strconv.Quote(tag))
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))

@@ -28,6 +28,9 @@ func TestFirstLinkIsPrinted(t *testing.T) {
 	p.kill()
 	p, base := serve()
 	link := strings.TrimSpace(p.until(t, "/welcome#"))
+	if !strings.HasPrefix(link, base+"/welcome#") {
+		t.Errorf("the link begins with %.40q, want the port that the system has chosen: %s", link, base)
+	}
 	if link == old {
 		t.Error("the second start prints the link of the first")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -34,9 +35,10 @@ type live struct {
 	sdk      *confirm.Door
 	ads      *ads.Chooser
 	profiles map[string]*network.Profile
-	file     string // the objects come from it when not empty
-	baseURL  string // where sources are shown to be reached
-	signed   string // where networks reach this server, as configured: some sign it. Empty: unknown
+	file     string    // the objects come from it when not empty
+	baseURL  string    // where sources are shown to be reached
+	signed   string    // where networks reach this server, as configured: some sign it. Empty: unknown
+	tell     io.Writer // gets what is shown once
 	log      *slog.Logger
 
 	mu      sync.Mutex // one change at a time
@@ -221,11 +223,11 @@ func (l *live) reload(ctx context.Context) error {
 	for i, secret := range made {
 		id, url := want.Sources[i].ID(), l.sourceURL(want.Sources[i], secret)
 		if secret == "" {
-			fmt.Fprintf(os.Stderr, "\nEnter this URL at the network of the source %s:\n  %s\n\n", id, url)
+			_, _ = fmt.Fprintf(l.tell, "\nEnter this URL at the network of the source %s:\n  %s\n\n", id, url)
 			continue
 		}
-		// The one moment at which a made secret can be seen. It goes to standard error, not to the log.
-		fmt.Fprintf(os.Stderr, "\nA secret was made for the source %s. Enter this URL at the network; it is shown only now:\n  %s\n\n", id, url)
+		// The one moment at which a made secret can be seen. It goes into no log.
+		_, _ = fmt.Fprintf(l.tell, "\nA secret was made for the source %s. Enter this URL at the network; it is shown only now:\n  %s\n\n", id, url)
 	}
 	for _, c := range objects.Diff(have, file.Objects, true) {
 		l.log.Info("object of the file", "action", string(c.Action), "kind", string(c.Kind), "id", c.ID)

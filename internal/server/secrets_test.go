@@ -1,10 +1,10 @@
 package server_test
 
 import (
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -90,57 +90,32 @@ func holds(t *testing.T, dir, text string) string {
 	return found
 }
 
-// A secret that carom makes for a source of an objects file is shown once, on standard error and not in the log.
+// A secret that carom makes for a source of an objects file is shown once, and not in the log.
 func TestAMadeSecretIsShownOnce(t *testing.T) {
+	t.Parallel()
 	objects := strings.Replace(caromtest.Monetag(`template: "uid={ymid}&event={event_type}"`), "        secret: "+caromtest.Secret+"\n", "", 1)
-	data := caromtest.Folder(t)
-	var s *caromtest.Server
-	start := func() {
-		s = caromtest.Start(t, caromtest.Options{Objects: objects, File: true, Data: data, Config: func(c *config.Config) { c.BaseURL = "https://ads.example" }})
+	s := caromtest.Start(t, caromtest.Options{Objects: objects, File: true, Config: func(c *config.Config) { c.BaseURL = "https://ads.example" }})
+	made := regexp.MustCompile(`https://ads\.example/in/game/ads/([0-9a-z]{32})\?uid=\{ymid\}&event=\{event_type\}\n`).FindStringSubmatch(s.Told())
+	if made == nil {
+		t.Fatalf("the server tells %q, want the URL with its query", s.Told())
 	}
-	told := standardError(t, start)
-	_, after, _ := strings.Cut(told, "https://ads.example")
-	path, _, _ := strings.Cut(after, "\n")
-	secret, query, _ := strings.Cut(strings.TrimPrefix(path, "/in/game/ads/"), "?")
-	if len(secret) != 32 || query != "uid={ymid}&event={event_type}" {
-		t.Fatalf("standard error tells %q, want the URL with its query", told)
-	}
+	secret := made[1]
 	if a := caromtest.Do(t, "GET", s.URL+"/in/game/ads/"+secret+"?uid=v1&event=click", ""); a.Status != 200 {
 		t.Errorf("a postback to the URL was answered %d", a.Status)
 	}
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(s.Log(), secret) || holds(t, data, secret) != "" {
+	if strings.Contains(s.Log(), secret) || holds(t, s.Data, secret) != "" {
 		t.Error("the made secret is in the log or in the data folder")
 	}
-	if told = standardError(t, start); told != "" {
-		t.Errorf("the second start tells %q, want nothing: the secret is kept", told)
+	s.Restart(t)
+	if n := strings.Count(s.Told(), "/in/game/ads"); n != 1 {
+		t.Errorf("two starts tell the URL %d times, want once: the secret is kept", n)
 	}
 	if a := caromtest.Do(t, "GET", s.URL+"/in/game/ads/"+secret+"?uid=v2&event=click", ""); a.Status != 200 {
 		t.Errorf("after a restart a postback to the URL was answered %d", a.Status)
 	}
-}
-
-// standardError returns what is written to it while f runs. It must not run beside other tests.
-func standardError(t *testing.T, f func()) string {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	kept := os.Stderr
-	os.Stderr = w
-	defer func() { os.Stderr = kept }()
-	f()
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func TestRotationOverlaps(t *testing.T) {

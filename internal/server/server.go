@@ -43,7 +43,15 @@ import (
 //
 // Its errors say what to do: carom.ErrConflict when another process uses the data folder or an address, carom.ErrInvalid for
 // settings, objects or a data folder that this version cannot use.
+//
+// What is shown once, it tells on standard error: URLs with secrets that were just made, and the link of the first operator. No log has
+// them.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
+	return RunTelling(ctx, cfg, log, os.Stderr, version)
+}
+
+// RunTelling is [Run] with another place than standard error for what is shown once.
+func RunTelling(ctx context.Context, cfg config.Config, log *slog.Logger, tell io.Writer, version string) error {
 	u := &upgrade{log: log.With("component", "listen"), manager: listen.NewManager(log)}
 	var err error
 	if u.sockets, u.before, err = sockets(ctx, cfg, u.log); err != nil {
@@ -61,7 +69,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		defer u.certs.Close()
 	}
 	for {
-		after, err := serve(ctx, cfg, log, version, u)
+		after, err := serve(ctx, cfg, log, tell, version, u)
 		if after == nil || u.done(ctx, after) {
 			return err
 		}
@@ -70,7 +78,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 
 // serve is one run of all parts, from the data folder to the listeners and back. It returns the process that takes over, if it
 // ends for one.
-func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version string, u *upgrade) (after *listen.Successor, err error) {
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger, tell io.Writer, version string, u *upgrade) (after *listen.Successor, err error) {
 	var steps lifecycle
 	defer func() { err = errors.Join(err, steps.stop(log)) }()
 
@@ -108,8 +116,9 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	sdk := confirm.New(confirm.Options{
 		Events: door, Store: st, Ads: chooser, Key: st.ViewSeal().Key("sdk"), Client: door.Client, Clock: st.Now, Metrics: registry, Log: log.With("component", "confirm"),
 	})
-	live := &live{store: st, shared: st.shared, engine: engine, door: door, views: views, sdk: sdk, ads: chooser, profiles: profiles, file: cfg.Objects, baseURL: publicURL(cfg), signed: cfg.BaseURL,
-		log: log.With("component", "objects")}
+	public, dashboard := addresses(cfg, u.sockets)
+	live := &live{store: st, shared: st.shared, engine: engine, door: door, views: views, sdk: sdk, ads: chooser, profiles: profiles, file: cfg.Objects, baseURL: public, signed: cfg.BaseURL,
+		tell: tell, log: log.With("component", "objects")}
 	if err := live.start(ctx); err != nil {
 		return nil, err
 	}
@@ -136,7 +145,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 		Binding: live.binding, Keys: keys, Shadow: st.ShadowReport,
 		Backup:  func(ctx context.Context, w io.Writer) error { return st.backup(ctx, version, w) },
 		Machine: machineOf(cfg.Data), Certificates: certificatesOf(u.certs, len(cfg.Domains) > 0), PublicURL: cfg.BaseURL, InClear: cfg.InClear(), Alerts: alerts,
-		Nodes: st.nodes, BaseURL: publicURL(cfg), DashboardURL: dashboardURL(cfg), Client: door.Client, Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
+		Nodes: st.nodes, BaseURL: public, DashboardURL: dashboard, Client: door.Client, Seal: st.ViewSeal, EgressAddresses: texts(cfg.EgressAddresses), History: st, Visitor: survey.NewVisitor(survey.VisitorOptions{}),
 		Settings: settingsOf(&cfg),
 		Try: func(ctx context.Context, t api.Trial) api.TrialResult {
 			tried := deliver.Try(ctx, client, &t.Endpoint.Endpoint, t.Request, time.Now)
@@ -178,7 +187,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger, version str
 	steps.run("reloads", u.reloads())
 	steps.add("end the live feeds", func() error { close(done); return nil })
 	logServing(log, listeners, cfg, version)
-	showFirstLink(ctx, apiHandler, log)
+	showFirstLink(ctx, apiHandler, log, tell)
 	u.serving()
 
 	for {
@@ -218,15 +227,15 @@ func logServing(log *slog.Logger, listeners []listener, cfg config.Config, versi
 	log.Info("carom serves", args...)
 }
 
-// showFirstLink prints the link that makes the first operator, when there is no member. It goes to standard error, not to the log: whoever
-// has it may do everything.
-func showFirstLink(ctx context.Context, h *api.Handler, log *slog.Logger) {
+// showFirstLink tells the link that makes the first operator, when there is no member. It goes into no log: whoever has it may do
+// everything.
+func showFirstLink(ctx context.Context, h *api.Handler, log *slog.Logger, tell io.Writer) {
 	link, err := h.FirstLink(ctx)
 	switch {
 	case err != nil:
 		log.Warn("no link for the first operator: `carom setup-link` makes one", "error", err)
 	case link != "":
-		fmt.Fprintf(os.Stderr, "\nNobody can sign in to the dashboard yet. This link makes you its operator; it counts once, for 72 hours:\n  %s\n\n", link)
+		_, _ = fmt.Fprintf(tell, "\nNobody can sign in to the dashboard yet. This link makes you its operator; it counts once, for 72 hours:\n  %s\n\n", link) // where nobody reads, `carom setup-link` makes another
 	}
 }
 

@@ -249,6 +249,24 @@ func (s *site) contain(next http.Handler) http.Handler {
 	})
 }
 
+// addresses are where networks and operators reach this server. The system chooses a port in the place of 0, and the service manager that of
+// the sockets it passes: these are asked.
+func addresses(cfg config.Config, sockets *listen.Sockets) (public, dashboard string) {
+	for _, at := range []struct {
+		name    string
+		setting *string
+	}{{listen.Public, &cfg.Listen}, {listen.Private, &cfg.PrivateListen}} {
+		if address, ok := sockets.Given(at.name); ok {
+			*at.setting = address
+		} else if _, port, err := net.SplitHostPort(*at.setting); err == nil && port == "0" {
+			if ln, err := sockets.Listen(at.name, *at.setting); err == nil { // else it fails again, and is reported, when it is to be served
+				*at.setting = ln.Addr().String()
+			}
+		}
+	}
+	return publicURL(cfg), dashboardURL(cfg)
+}
+
 // dashboardURL is where operators reach the dashboard: at the private address, if there is one.
 func dashboardURL(cfg config.Config) string {
 	if cfg.PrivateListen == "" {

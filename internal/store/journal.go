@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sort"
 	"time"
 
 	"carom"
@@ -67,9 +68,20 @@ func (s *Store) RefusedByID(ctx context.Context, id carom.ReceivedID) (*carom.Re
 }
 
 func (s *Store) bucketRefused(ctx context.Context, bucket uint32, f carom.RefusedFilter, end uint32, limit int) ([]*carom.Refused, error) {
+	behind, end, err := s.refusedSpan(ctx, bucket, end, f.From, f.To)
+	if err != nil || end <= behind+1 {
+		return nil, err
+	}
+	from, to := int64(math.MinInt64), int64(math.MaxInt64)
+	if !f.From.IsZero() {
+		from = f.From.UnixMilli()
+	}
+	if !f.To.IsZero() {
+		to = f.To.UnixMilli()
+	}
 	rows, err := s.r.QueryContext(ctx, fmt.Sprintf(`SELECT seq, at, app, source, network, reason, detail, method, path, query, content_type,
-		headers, body, client FROM refused_%d WHERE seq < ?1 AND (?2 = '' OR app = ?2) AND (?3 = '' OR source = ?3)
-		ORDER BY seq DESC LIMIT ?4`, bucket), end, f.App, f.Source, limit)
+		headers, body, client FROM refused_%d WHERE seq > ?1 AND seq < ?2 AND (?3 = '' OR app = ?3) AND (?4 = '' OR source = ?4)
+		AND (?5 = '' OR reason = ?5) AND at >= ?6 AND at < ?7 ORDER BY seq DESC LIMIT ?8`, bucket), behind, end, f.App, f.Source, string(f.Reason), from, to, limit)
 	if err != nil {
 		return nil, s.readErr(bucket, err)
 	}
@@ -94,4 +106,37 @@ func (s *Store) bucketRefused(ctx context.Context, bucket uint32, f carom.Refuse
 		out = append(out, &v)
 	}
 	return out, translate(rows.Err())
+}
+
+// refusedSpan says behind which place of a bucket and before which, at most end, its refused postbacks of a stretch of time lie. No index
+// knows their times, but their order does.
+func (s *Store) refusedSpan(ctx context.Context, bucket, end uint32, from, to time.Time) (behind, before uint32, err error) {
+	if from.IsZero() && to.IsZero() {
+		return 0, end, nil
+	}
+	var newest uint32
+	if err := s.r.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce(max(seq), 0) FROM refused_%d`, bucket)).Scan(&newest); err != nil {
+		return 0, 0, s.readErr(bucket, err)
+	}
+	end = min(end, newest+1)
+	var failed error
+	first := func(t time.Time) uint32 { // the place of the first that came at the time or later
+		return 1 + uint32(sort.Search(int(newest), func(i int) bool {
+			var ms int64
+			if failed == nil {
+				failed = s.r.QueryRowContext(ctx, fmt.Sprintf(`SELECT at FROM refused_%d WHERE seq >= ? ORDER BY seq LIMIT 1`, bucket), i+1).Scan(&ms)
+			}
+			return ms >= t.UnixMilli()
+		}))
+	}
+	if !from.IsZero() {
+		behind = first(from.Add(-slack)) - 1
+	}
+	if !to.IsZero() {
+		end = min(end, first(to.Add(slack)))
+	}
+	if errors.Is(failed, sql.ErrNoRows) { // they are being dropped
+		failed = errBucketGone
+	}
+	return behind, end, s.readErr(bucket, failed)
 }

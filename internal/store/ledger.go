@@ -77,6 +77,15 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 		return nil, fmt.Errorf("ledger: %w", carom.Invalid("user", "name the app and the user whose lines to list"))
 	}
 	limit := tables.PageSize(f.Limit)
+	where, of := `l.app = ? AND l."user" = ?`, []any{f.App, f.User}
+	if f.Currency != "" {
+		where, of = where+` AND l.currency = ?`, append(of, f.Currency)
+	}
+	behind, cursor, err := s.LinesBefore(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	where, of = where+` AND `+behind, append(of, cursor...)
 	// Lines that were written with their reward lie in the order of rewards, which is that of time; the others have an index.
 	var lines []carom.LedgerLine
 	const step = 200
@@ -89,11 +98,11 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 			break
 		}
 		before = numbers[len(numbers)-1]
-		args := []any{f.App, f.User, f.Currency}
+		args := slices.Clone(of)
 		for _, no := range numbers {
 			args = append(args, no)
 		}
-		list, err := s.Lines(ctx, `l.app = ?1 AND l."user" = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 0 AND l.reward IN (`+
+		list, err := s.Lines(ctx, where+` AND l.late = 0 AND l.reward IN (`+
 			strings.TrimSuffix(strings.Repeat("?,", len(numbers)), ",")+`) ORDER BY l.reward DESC`, args...)
 		if err != nil {
 			return nil, err
@@ -102,8 +111,7 @@ func (s *Store) Ledger(ctx context.Context, f carom.LedgerFilter) ([]carom.Ledge
 			break
 		}
 	}
-	late, err := s.Lines(ctx, `l.app = ?1 AND l."user" = ?2 AND (?3 = '' OR l.currency = ?3) AND l.late = 1 ORDER BY l.at DESC LIMIT ?4`,
-		f.App, f.User, f.Currency, limit)
+	late, err := s.Lines(ctx, where+` AND l.late = 1 ORDER BY l.at DESC, l.reward DESC, l.n DESC LIMIT ?`, append(of, limit)...)
 	if err != nil {
 		return nil, err
 	}

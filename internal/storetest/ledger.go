@@ -93,6 +93,36 @@ func linesNewestFirst(t *testing.T, open Opener) {
 			t.Errorf("the newest %d lines (-want +got):\n%s", limit, diff)
 		}
 	}
+	var cursor carom.LedgerCursor
+	for _, currency := range []string{"", "gems"} {
+		wanted := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return !strings.Contains(line, currency) })
+		for _, limit := range []int{1, 7} {
+			var paged []string
+			for f := (carom.LedgerFilter{App: "app", User: "u", Currency: currency, Limit: limit}); len(paged) <= len(wanted); {
+				lines, err := s.Ledger(t.Context(), f)
+				if err != nil {
+					t.Fatalf("Ledger(%+v): %v", f, err)
+				}
+				if len(lines) == 0 {
+					break
+				}
+				paged = append(paged, list(f)...)
+				cursor = carom.LedgerCursor{Reward: lines[len(lines)-1].Reward, N: lines[len(lines)-1].N}
+				f.Before = cursor
+			}
+			if diff := cmp.Diff(wanted, paged); diff != "" {
+				t.Errorf("lines of %q, %d on a page (-want +got):\n%s", currency, limit, diff)
+			}
+		}
+	}
+	for _, f := range []carom.LedgerFilter{
+		{App: "app", User: "other", Before: cursor}, {App: "app", User: "u", Before: carom.LedgerCursor{Reward: cursor.Reward, N: 9}},
+		{App: "app", User: "u", Before: carom.LedgerCursor{Reward: "rwd_x", N: 1}},
+	} {
+		if _, err := s.Ledger(t.Context(), f); !errors.Is(err, carom.ErrInvalid) {
+			t.Errorf("lines behind %+v of %s: %v, want carom.ErrInvalid", f.Before, f.User, err)
+		}
+	}
 	gems := slices.DeleteFunc(slices.Clone(want), func(line string) bool { return !strings.Contains(line, "gems") })
 	if diff := cmp.Diff(gems[:9], list(carom.LedgerFilter{App: "app", User: "u", Currency: "gems", Limit: 9})); diff != "" {
 		t.Errorf("lines of one currency (-want +got):\n%s", diff)

@@ -61,14 +61,24 @@ func membersComeBack(t *testing.T, open Opener) {
 		t.Errorf("the link of a member that was not made: %v", err)
 	}
 
+	was := viewer
 	viewer.Role, viewer.Publisher, viewer.Name = carom.RolePublisher, "acme", "Someone"
-	must(t, s.ChangeMember(t.Context(), viewer))
+	must(t, s.ChangeMember(t.Context(), was, viewer))
+	wants(t, "ChangeMember of what it was before", s.ChangeMember(t.Context(), was, aMember(2, carom.RoleSupport)), carom.ErrChanged)
+	for _, change := range []func(*carom.Member){
+		func(m *carom.Member) { m.Email = "x@example.com" }, func(m *carom.Member) { m.Name = "x" }, func(m *carom.Member) { m.Role = carom.RoleViewer },
+		func(m *carom.Member) { m.Publisher = "x" }, func(m *carom.Member) { m.Disabled = true },
+	} {
+		other := viewer
+		change(&other)
+		wants(t, fmt.Sprintf("ChangeMember of %+v", other), s.ChangeMember(t.Context(), other, aMember(2, carom.RoleSupport)), carom.ErrChanged)
+	}
 	must(t, s.SetPassword(t.Context(), viewer.ID, "a hash", [32]byte{}))
 	viewer.Password = "a hash"
 	taken := viewer
 	taken.Email = operator.Email
-	wants(t, "ChangeMember to another's e-mail address", s.ChangeMember(t.Context(), taken), carom.ErrConflict)
-	wants(t, "ChangeMember of nobody", s.ChangeMember(t.Context(), aMember(9, carom.RoleViewer)), carom.ErrNotFound)
+	wants(t, "ChangeMember to another's e-mail address", s.ChangeMember(t.Context(), viewer, taken), carom.ErrConflict)
+	wants(t, "ChangeMember of nobody", s.ChangeMember(t.Context(), aMember(9, carom.RoleViewer), aMember(9, carom.RoleViewer)), carom.ErrNotFound)
 	wants(t, "SetPassword of nobody", s.SetPassword(t.Context(), "mbr_9", "a hash", [32]byte{}), carom.ErrNotFound)
 	wants(t, "DeleteMember of nobody", s.DeleteMember(t.Context(), "mbr_9"), carom.ErrNotFound)
 	_, err := s.Member(t.Context(), "m9@example.com")
@@ -108,21 +118,21 @@ func lastOperatorStays(t *testing.T, open Opener) {
 	must(t, s.CreateMember(t.Context(), first, linkTo("1", first.ID)))
 	must(t, s.CreateMember(t.Context(), second, linkTo("2", second.ID)))
 	must(t, s.CreateMember(t.Context(), aMember(3, carom.RoleViewer), linkTo("3", "mbr_3")))
+	enabled := second
 	second.Disabled = true
-	must(t, s.ChangeMember(t.Context(), second))
+	must(t, s.ChangeMember(t.Context(), enabled, second))
 	_, err := s.Link(t.Context(), sumOf("2"))
 	wants(t, "the link of a disabled member", err, carom.ErrNotFound)
 
 	demoted, disabled := first, first
 	demoted.Role, disabled.Disabled = carom.RoleSupport, true
-	wants(t, "demote the last operator", s.ChangeMember(t.Context(), demoted), carom.ErrLastOperator)
-	wants(t, "disable the last operator", s.ChangeMember(t.Context(), disabled), carom.ErrLastOperator)
+	wants(t, "demote the last operator", s.ChangeMember(t.Context(), first, demoted), carom.ErrLastOperator)
+	wants(t, "disable the last operator", s.ChangeMember(t.Context(), first, disabled), carom.ErrLastOperator)
 	wants(t, "remove the last operator", s.DeleteMember(t.Context(), first.ID), carom.ErrConflict)
 	if got, err := s.Member(t.Context(), first.ID); err != nil || got.Role != carom.RoleOperator || got.Disabled {
 		t.Errorf("the last operator is %+v, %v", got, err)
 	}
-	second.Disabled = false
-	must(t, s.ChangeMember(t.Context(), second))
+	must(t, s.ChangeMember(t.Context(), second, enabled))
 	must(t, s.DeleteMember(t.Context(), first.ID))
 }
 
@@ -219,10 +229,10 @@ func sessionsEnd(t *testing.T, open Opener) {
 	start("e")
 	disabled := m
 	disabled.Disabled = true
-	must(t, s.ChangeMember(t.Context(), disabled))
+	must(t, s.ChangeMember(t.Context(), m, disabled))
 	counts("e", false)
 	wants(t, "a session of a disabled member", s.CreateSession(t.Context(), sessionOf("f", m.ID, s.now())), carom.ErrNotFound)
-	must(t, s.ChangeMember(t.Context(), m))
+	must(t, s.ChangeMember(t.Context(), disabled, m))
 	counts("e", false) // it does not come back
 	for i := range 25 {
 		s.tick()

@@ -69,7 +69,7 @@ type Store interface {
 	AnyMember(ctx context.Context) (bool, error)
 	Member(ctx context.Context, name string) (carom.Member, error)
 	CreateMember(ctx context.Context, m carom.Member, link carom.OneTimeLink, audit ...carom.AuditEntry) error
-	ChangeMember(ctx context.Context, m carom.Member, audit ...carom.AuditEntry) error
+	ChangeMember(ctx context.Context, was, m carom.Member, audit ...carom.AuditEntry) error
 	DeleteMember(ctx context.Context, id string, audit ...carom.AuditEntry) error
 	CreateLink(ctx context.Context, l carom.OneTimeLink, audit ...carom.AuditEntry) error
 	Link(ctx context.Context, sum [32]byte) (carom.OneTimeLink, error)

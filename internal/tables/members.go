@@ -91,12 +91,21 @@ func (t *Tables) CreateMember(ctx context.Context, m carom.Member, link carom.On
 }
 
 // ChangeMember stores the member's e-mail address, name, role, publisher and whether it is disabled, which ends its sessions and links.
-// It returns carom.ErrNotFound, carom.ErrConflict when another has the e-mail address, and carom.ErrLastOperator.
-func (t *Tables) ChangeMember(ctx context.Context, m carom.Member, audit ...carom.AuditEntry) error {
+// It returns carom.ErrNotFound, carom.ErrChanged when these are not what they were, carom.ErrConflict when another has the e-mail address, and
+// carom.ErrLastOperator.
+func (t *Tables) ChangeMember(ctx context.Context, was, m carom.Member, audit ...carom.AuditEntry) error {
 	if err := t.changeMembers(ctx, audit, func(tx Tx) error {
-		n, err := tx.ExecCount(`UPDATE members SET email = ?, name = ?, role = ?, publisher = ?, disabled = ? WHERE id = ?`,
-			m.Email, m.Name, string(m.Role), m.Publisher, Truth(m.Disabled), m.ID)
-		if err != nil || n == 0 {
+		n, err := tx.ExecCount(`UPDATE members SET email = ?, name = ?, role = ?, publisher = ?, disabled = ?
+			WHERE id = ? AND email = ? AND name = ? AND role = ? AND publisher = ? AND disabled = ?`,
+			m.Email, m.Name, string(m.Role), m.Publisher, Truth(m.Disabled), m.ID, was.Email, was.Name, string(was.Role), was.Publisher, Truth(was.Disabled))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			there, err := tx.Int64(`SELECT count(*) FROM members WHERE id = ?`, m.ID)
+			if err == nil && there > 0 {
+				err = carom.ErrChanged
+			}
 			return orNotFound(err)
 		}
 		if m.Disabled {

@@ -161,6 +161,26 @@ func (t *Tables) Lines(ctx context.Context, selects string, args ...any) ([]caro
 	return out, err
 }
 
+// LinesBefore is what is asked of a user's lines, called l, that stand behind the cursor of a list, the newest first. It returns
+// carom.ErrInvalid when the cursor is none of the user's lines.
+func (t *Tables) LinesBefore(ctx context.Context, f carom.LedgerFilter) (where string, args []any, err error) {
+	if f.Before == (carom.LedgerCursor{}) {
+		return `1 = 1`, nil, nil
+	}
+	_, no, err := f.Before.Reward.Number()
+	if err != nil {
+		return "", nil, fmt.Errorf("before: %w", err)
+	}
+	list, err := t.Lines(ctx, `l.reward = ? AND l.n = ? AND l.app = ? AND l."user" = ?`, no, f.Before.N, f.App, f.User)
+	if err == nil && (len(list) == 0 || list[0].Reward != f.Before.Reward) {
+		err = carom.Invalid("before", "%s, line %d, is no line of this user's account", f.Before.Reward, f.Before.N)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("before: %w", err)
+	}
+	return `(l.at, l.reward, l.n) < (?, ?, ?)`, []any{list[0].At.UnixMilli(), no, f.Before.N}, nil
+}
+
 // Owed is the reward that a delivery of the event at this ordinal is about, as it is told: credited, or taken back where the
 // event is a reversal. Nil when the delivery is about the event. targets is what [JoinTargets] wrote.
 func (t *Tables) Owed(ctx context.Context, db Reader, ev *carom.Event, targets string, ordinal int) (*carom.Reward, error) {

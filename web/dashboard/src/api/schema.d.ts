@@ -3433,6 +3433,8 @@ export interface components {
         Ledger: {
             /** @description Ledger lines */
             lines: components["schemas"]["LedgerLine"][];
+            /** @description Give it as before to get the next page; absent on the last one */
+            next?: string;
         };
         LedgerLine: {
             /** @description A decimal, below zero for a debit */
@@ -7737,6 +7739,8 @@ export interface operations {
             query: {
                 /** @description The app; needed unless the key is limited to one */
                 app?: string;
+                /** @description The cursor: the next of the page before */
+                before?: string;
                 /** @description A currency of the app */
                 currency?: string;
                 /** @description How many, at most */
@@ -7952,6 +7956,7 @@ export interface operations {
             /** @description The answer */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7978,6 +7983,8 @@ export interface operations {
                  * @example 8e03978e-40d5-43e8-bc93-6894a57f9324
                  */
                 "Idempotency-Key"?: string;
+                /** @description The ETag of the member as you read it: the answer is 412 when it was changed meanwhile */
+                "If-Match"?: string;
             };
             path: {
                 /**
@@ -7997,6 +8004,7 @@ export interface operations {
             /** @description The answer */
             200: {
                 headers: {
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8926,12 +8934,18 @@ export interface operations {
                 app?: string;
                 /** @description The cursor: only refused ones older than this one */
                 before?: string;
+                /** @description Start, RFC 3339 */
+                from?: string;
                 /** @description refused: verified but unusable, all kept. unverified: a bounded sample */
                 kind?: "refused" | "unverified";
                 /** @description How many, at most */
                 limit?: number;
+                /** @description Only those with this reason, such as literal_macro */
+                reason?: string;
                 /** @description Only this source: its name together with app, or app/source */
                 source?: string;
+                /** @description End, RFC 3339, not included */
+                to?: string;
             };
             header?: never;
             path?: never;
