@@ -207,6 +207,8 @@ type service struct {
 	daysMu sync.Mutex // guards days
 	days   map[dayOf]pastDay
 
+	firstDays sync.Map // of sources by app/name: time.Time
+
 	opened openedHours
 
 	trials trials // fired at endpoints, by publisher

@@ -61,6 +61,7 @@ type fakeStore struct {
 	resending chan struct{}
 	fakeAnswers
 	counted []carom.CountFilter
+	weeks   int // that reports of hours were asked for
 }
 
 func (s *fakeStore) Events(_ context.Context, f carom.EventFilter) ([]*carom.Event, error) {

@@ -94,8 +94,12 @@ func (s *service) addEvents(ctx context.Context, h *SourceHealth, in *ObjectPath
 	return err
 }
 
-// firstDay is the first day, in UTC, on which an event of a source was counted; zero when none was.
+// firstDay is the first day, in UTC, on which an event of a source was counted; zero when none was. It is read once: it does not change.
 func (s *service) firstDay(ctx context.Context, app, source string) (time.Time, error) {
+	id := app + "/" + source
+	if day, ok := s.firstDays.Load(id); ok {
+		return day.(time.Time), nil
+	}
 	const days = 400 // as long as counts are kept
 	f := carom.ReportFilter{App: app, Source: source, By: []string{"source"}}
 	for today, i := s.now().UTC().Truncate(24*time.Hour), -days; i <= 1; i++ {
@@ -107,6 +111,7 @@ func (s *service) firstDay(ctx context.Context, app, source string) (time.Time, 
 	}
 	for _, n := range counts { // the oldest first
 		if n.Accepted+n.Held > 0 {
+			s.firstDays.Store(id, n.At)
 			return n.At, nil
 		}
 	}

@@ -171,21 +171,25 @@ func (s *service) readWeek(ctx context.Context, app string, now time.Time) (map[
 		return w.rhythms, nil
 	}
 	from := now.Add(-weekHours * time.Hour).Truncate(time.Hour)
-	counts, err := s.Store.Counts(ctx, carom.CountFilter{From: from, App: app, GroupBy: []string{"hour", "app", "source", "outcome"}})
+	f := carom.ReportFilter{App: app, By: []string{"app", "source"}}
+	for i := range weekHours + 2 {
+		f.Cuts = append(f.Cuts, from.Add(time.Duration(i)*time.Hour))
+	}
+	counts, err := s.Store.ReportCounts(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	rhythms := map[string]rhythm{}
 	for _, c := range counts {
-		hour := int(c.At.Sub(from) / time.Hour)
-		if !believed(c) || hour < 0 || hour > weekHours {
+		n, hour := c.Accepted+c.Held+c.Duplicates+c.Refused, int(c.At.Sub(from)/time.Hour) // all that proved who sent it
+		if n == 0 || hour < 0 || hour > weekHours {
 			continue
 		}
 		r, ok := rhythms[c.App+"/"+c.Source]
 		if !ok {
 			r = rhythm{From: from, Hours: make([]int64, weekHours+1)}
 		}
-		r.Hours[hour] += c.N
+		r.Hours[hour] += n
 		if c.At.After(r.Last) {
 			r.Last = c.At
 		}
