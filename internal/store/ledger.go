@@ -138,10 +138,16 @@ func (s *Store) Balances(ctx context.Context, app, user string) ([]carom.Balance
 
 // balanceSums adds up what is in the table and what waits to be.
 func (s *Store) balanceSums(ctx context.Context, app, user string) (map[string]sum, error) {
+	// The committer waits for the lock below: who holds it must not wait for a connection that other reads have.
+	conn, err := s.r.Conn(ctx)
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer conn.Close()
 	s.tallies.mu.RLock()
 	defer s.tallies.mu.RUnlock()
 	sums := map[string]sum{}
-	rows, err := s.r.QueryContext(ctx, `SELECT currency, units, nanos, changed FROM balances WHERE app = ? AND user = ?`, app, user)
+	rows, err := conn.QueryContext(ctx, `SELECT currency, units, nanos, changed FROM balances WHERE app = ? AND user = ?`, app, user)
 	if err != nil {
 		return nil, translate(err)
 	}
