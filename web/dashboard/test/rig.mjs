@@ -90,7 +90,7 @@ export async function accessible(page) {
  * should. Where CAROM_SCREENSHOTS says, a screenshot of each is kept, of as much as somebody looks at. more is of the browser's context, with what
  * has to be done before the page asks for anything.
  */
-export async function pictures(browser, carom, member, path, name, ready, more = {}) {
+export async function pictures(browser, carom, member, path, name, ready, { prepare = async () => {}, ...more } = {}) {
   const folder = process.env.CAROM_SCREENSHOTS
   for (const [look, context] of Object.entries({
     light: { colorScheme: 'light' },
@@ -98,6 +98,7 @@ export async function pictures(browser, carom, member, path, name, ready, more =
     phone: { colorScheme: 'light', viewport: { width: 390, height: 844 } },
   })) {
     const { page, done } = await openAs(browser, carom, member, 'about:blank', { ...context, ...more })
+    await prepare(page)
     await page.goto(carom.url + path)
     await ready(page)
     await accessible(page)
