@@ -87,23 +87,31 @@ func (s *service) lastDay(ctx context.Context, app string, rewards bool, now tim
 		return s.Store.Counts(ctx, carom.CountFilter{From: from, To: to, App: app, Rewards: rewards, GroupBy: []string{"hour", "app", "source", "outcome"}})
 	}
 	from, until := now.Add(-24*time.Hour).Truncate(quarter), now.Truncate(quarter).Add(-quarter)
-	s.daysMu.Lock()
-	defer s.daysMu.Unlock()
-	of := dayOf{app, rewards}
-	past := s.days[of]
-	if !past.from.Equal(from) || !past.until.Equal(until) {
-		counts, err := read(from, until)
-		if err != nil {
-			return nil, err
-		}
-		past = pastDay{from, until, counts}
-		if s.days == nil {
-			s.days = map[dayOf]pastDay{}
-		}
-		s.days[of] = past
+	past, err := s.keptDay(dayOf{app, rewards}, from, until, read)
+	if err != nil {
+		return nil, err
 	}
 	fresh, err := read(until, time.Time{})
-	return slices.Concat(past.counts, fresh), err
+	return slices.Concat(past, fresh), err
+}
+
+// keptDay is what was counted from one moment until another, read once for all who ask for the same.
+func (s *service) keptDay(of dayOf, from, until time.Time, read func(from, to time.Time) ([]carom.Count, error)) ([]carom.Count, error) {
+	s.daysMu.Lock()
+	defer s.daysMu.Unlock()
+	past := s.days[of]
+	if past.from.Equal(from) && past.until.Equal(until) {
+		return past.counts, nil
+	}
+	counts, err := read(from, until)
+	if err != nil {
+		return nil, err
+	}
+	if s.days == nil {
+		s.days = map[dayOf]pastDay{}
+	}
+	s.days[of] = pastDay{from, until, counts}
+	return counts, nil
 }
 
 // machineFacts adds what concerns the whole server: a caller who sees one app is not told.
