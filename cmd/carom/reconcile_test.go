@@ -24,9 +24,7 @@ import (
 func noonZone(t *testing.T) (name, day string) {
 	t.Helper()
 	now := time.Now().UTC()
-	if name = fmt.Sprintf("Etc/GMT%+d", now.Hour()-12); now.Hour() == 12 {
-		name = "UTC"
-	}
+	name = fmt.Sprintf("Etc/GMT%+d", now.Hour()-12) // "Etc/GMT+0" is one as well, and no other word of a transcript, as "UTC" is
 	zone, err := time.LoadLocation(name)
 	if err != nil {
 		t.Fatal(err)
