@@ -161,8 +161,9 @@ func post(ctx context.Context, client *http.Client, address string, body any, mo
 	return resp.Header, err
 }
 
-// read opens one page after another until ctx ends.
-func (w *person) read(ctx context.Context, found *readings) {
+// read opens one page after another until ctx ends, the first after a while: people do not click at the same moment.
+func (w *person) read(ctx context.Context, found *readings, after time.Duration) {
+	_ = sleepUntil(ctx, time.Now().Add(after)) // it ends when ctx does
 	for ctx.Err() == nil {
 		p := w.pages[w.next%len(w.pages)]
 		w.next++

@@ -167,8 +167,8 @@ func (r *rig) pairs(ctx context.Context, t target, pl plan, people []*person, fo
 func (r *rig) measureRead(ctx context.Context, t target, pl plan, people []*person, found *readings) (measurement, error) {
 	reading, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, who := range people {
-		wg.Go(func() { who.read(reading, found) })
+	for i, who := range people {
+		wg.Go(func() { who.read(reading, found, time.Duration(i)*pageEvery/readersCount) })
 		wg.Go(func() { who.follow(reading, found) })
 	}
 	m, err := r.measure(ctx, t, pl)
