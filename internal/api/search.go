@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"carom"
 )
 
@@ -181,71 +183,85 @@ func orNothing(before, text string) string {
 
 // byValue looks for events by a ymid, a user and a zone, for rewards of a user and for views.
 func (f *finder) byValue(q string, rank int) error {
+	found, err := f.lookUp(q)
+	if err != nil {
+		return err
+	}
+	for _, ev := range found.ymid {
+		f.addEvent(ev, rank+2)
+	}
 	newest := map[string]*carom.Event{} // of the user, by app
-	for _, by := range []struct {
-		kind string
-		f    carom.EventFilter
-	}{{"ymid", carom.EventFilter{YMID: q}}, {"user", carom.EventFilter{User: q}}, {"zone", carom.EventFilter{Zone: q}}} {
-		by.f.App, by.f.Limit = f.app, searchEach
-		list, _, err := f.s.Store.FindEvents(f.ctx, by.f)
-		if err != nil {
-			return err
+	for _, ev := range found.user {
+		if newest[ev.App] == nil {
+			newest[ev.App] = ev
 		}
-		for _, ev := range list {
-			switch by.kind {
-			case "user":
-				if newest[ev.App] == nil {
-					newest[ev.App] = ev
-				}
-			case "zone":
-				f.add(SearchResult{Kind: "zone", ID: ev.App + "/" + q, Title: "zone " + q + " of " + ev.App, Detail: "its newest event came " + stamp(ev.At), At: ev.At.UTC(),
-					App: ev.App, Link: SearchLink{"zones", ev.App + "/" + q}, rank: rank + 1})
-			}
-			if by.kind != "zone" {
-				f.addEvent(ev, rank+2)
-			}
-		}
+		f.addEvent(ev, rank+2)
+	}
+	for _, ev := range found.zone {
+		f.add(SearchResult{Kind: "zone", ID: ev.App + "/" + q, Title: "zone " + q + " of " + ev.App, Detail: "its newest event came " + stamp(ev.At), At: ev.At.UTC(),
+			App: ev.App, Link: SearchLink{"zones", ev.App + "/" + q}, rank: rank + 1})
 	}
 	for app, ev := range newest {
 		f.addUser(app, q, "the newest event came "+stamp(ev.At), ev.At, rank)
 	}
-	if err := f.byUser(q, rank); err != nil {
-		return err
+	for _, list := range found.rewards {
+		for _, r := range list {
+			f.addUser(r.App, q, "the newest reward is of "+stamp(r.At), r.At, rank)
+			f.add(SearchResult{Kind: "reward", ID: string(r.ID), Title: r.Amount.String() + " " + r.Currency + " for user " + r.User, Detail: string(r.State), At: r.At.UTC(),
+				App: r.App, Link: SearchLink{"stories", string(r.ID)}, rank: rank + 3})
+		}
 	}
-	views, _, err := f.s.Store.Views(f.ctx, carom.ViewFilter{App: f.app, YMID: q, Limit: searchEach})
-	if err != nil {
-		return err
-	}
-	for _, v := range views {
+	for _, v := range found.views {
 		f.add(SearchResult{Kind: "view", ID: string(v.ID), Title: "view of user " + v.User, Detail: "opened " + stamp(v.OpenedAt), At: v.OpenedAt.UTC(), App: v.App,
 			Link: SearchLink{"stories", string(v.ID)}, rank: rank})
 	}
 	return nil
 }
 
-// byUser looks for rewards of a user, app by app: a user is one of an app.
-func (f *finder) byUser(q string, rank int) error {
-	const most = 20 // apps
-	apps := 0
-	for i := range f.objects.Apps {
-		app := f.objects.Apps[i].Name
-		if f.app != "" && app != f.app {
-			continue
-		}
-		if apps++; apps > most {
-			break
-		}
-		list, err := f.s.Store.Rewards(f.ctx, carom.RewardFilter{App: app, User: q, Limit: 3})
-		if err != nil {
+// lookedUp is what the store has under a value.
+type lookedUp struct {
+	ymid, user, zone []*carom.Event
+	rewards          [][]*carom.Reward // of the user, by app
+	views            []*carom.View
+}
+
+// lookUp asks the store several things at once: a database on another machine answers each only after a while.
+func (f *finder) lookUp(q string) (found lookedUp, err error) {
+	const (
+		apps   = 20 // in which rewards of a user are looked for
+		atOnce = 4
+	)
+	g, ctx := errgroup.WithContext(f.ctx)
+	g.SetLimit(atOnce)
+	for _, by := range []struct {
+		into *[]*carom.Event
+		f    carom.EventFilter
+	}{{&found.ymid, carom.EventFilter{YMID: q}}, {&found.user, carom.EventFilter{User: q}}, {&found.zone, carom.EventFilter{Zone: q}}} {
+		by.f.App, by.f.Limit = f.app, searchEach
+		g.Go(func() (err error) {
+			*by.into, _, err = f.s.Store.FindEvents(ctx, by.f)
 			return err
-		}
-		for _, r := range list {
-			f.addUser(app, q, "the newest reward is of "+stamp(r.At), r.At, rank)
-			f.add(SearchResult{Kind: "reward", ID: string(r.ID), Title: r.Amount.String() + " " + r.Currency + " for user " + r.User, Detail: string(r.State), At: r.At.UTC(),
-				App: app, Link: SearchLink{"stories", string(r.ID)}, rank: rank + 3})
+		})
+	}
+	g.Go(func() (err error) {
+		found.views, _, err = f.s.Store.Views(ctx, carom.ViewFilter{App: f.app, YMID: q, Limit: searchEach})
+		return err
+	})
+	of := []string{f.app}
+	if f.app == "" {
+		of = of[:0]
+		for i := range f.objects.Apps[:min(len(f.objects.Apps), apps)] {
+			of = append(of, f.objects.Apps[i].Name)
 		}
 	}
-	return nil
+	found.rewards = make([][]*carom.Reward, len(of))
+	for i, app := range of {
+		g.Go(func() (err error) {
+			found.rewards[i], err = f.s.Store.Rewards(ctx, carom.RewardFilter{App: app, User: q, Limit: 3})
+			return err
+		})
+	}
+	return found, g.Wait()
 }
 
 func (f *finder) addUser(app, user, detail string, at time.Time, rank int) {

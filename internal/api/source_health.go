@@ -72,15 +72,16 @@ func (s *service) sourceHealth(ctx context.Context, in *ObjectPath) (*healthOut,
 
 // addEvents says which event of the source is the newest, and when the first came. Tests do not count.
 func (s *service) addEvents(ctx context.Context, h *SourceHealth, in *ObjectPath) error {
-	events, err := s.Store.Events(ctx, carom.EventFilter{App: in.App, Source: in.Name, Limit: fewEvents})
-	if err != nil {
-		return fmt.Errorf("list events: %w", err)
+	few := fewEvents
+	if _, known := s.firstDays.Load(in.App + "/" + in.Name); known {
+		few = 1 // the first is known, so that only the newest is missing
 	}
-	full := len(events) == fewEvents
-	// That the path is right shows a test as well; that the network has entered the URL shows only what it sent in earnest.
-	events = slices.DeleteFunc(events, func(ev *carom.Event) bool { return ev.Flags&carom.FlagTest != 0 })
-	if len(events) == 0 {
-		return nil
+	events, full, err := s.inEarnest(ctx, in, few)
+	if err == nil && len(events) == 0 && full && few < fewEvents {
+		events, full, err = s.inEarnest(ctx, in, fewEvents)
+	}
+	if err != nil || len(events) == 0 {
+		return err
 	}
 	h.State, h.LastEvent, h.LastEventAt = "verified", events[0].ID, events[0].At.UTC()
 	h.FirstVerifiedAt = events[len(events)-1].At.UTC()
@@ -92,6 +93,17 @@ func (s *service) addEvents(ctx context.Context, h *SourceHealth, in *ObjectPath
 		h.FirstVerifiedAt = first
 	}
 	return err
+}
+
+// inEarnest reads the newest so many events of a source, and leaves out the tests: that the path is right shows a test as well; that the
+// network has entered the URL shows only what it sent in earnest. full says that there may be older ones.
+func (s *service) inEarnest(ctx context.Context, in *ObjectPath, most int) (events []*carom.Event, full bool, err error) {
+	events, err = s.Store.Events(ctx, carom.EventFilter{App: in.App, Source: in.Name, Limit: most})
+	if err != nil {
+		return nil, false, fmt.Errorf("list events: %w", err)
+	}
+	full = len(events) == most
+	return slices.DeleteFunc(events, func(ev *carom.Event) bool { return ev.Flags&carom.FlagTest != 0 }), full, nil
 }
 
 // firstDay is the first day, in UTC, on which an event of a source was counted; zero when none was. It is read once: it does not change.

@@ -129,6 +129,9 @@ func (p *deliveryPage) candidates(ctx context.Context, r span) (found []candidat
 		}
 		owed.add(`((SELECT count(DISTINCT o.ordinal) FROM outcomes o WHERE `+outcomes.where+` AND o.state <> 'pending') < `+all+`
 			OR EXISTS (SELECT 1 FROM due d WHERE `+waits.where+`))`, append(outcomes.args, waits.args...)...)
+	case carom.Dead, carom.Expired: // of which there is an index, with just this condition
+		outcomes.where += ` AND o.state IN ('dead', 'expired')`
+		fallthrough
 	default:
 		owed.add(`EXISTS (SELECT 1 FROM outcomes o WHERE `+outcomes.where+` AND o.state = ?)`, append(outcomes.args, string(p.state))...)
 	}

@@ -312,10 +312,18 @@ func findOpen(keys *list[uint64], value string, before uint32, limit int) []uint
 	low := searchKey(value, 0)
 	end := sort.Search(keys.len(), func(i int) bool { return *keys.at(i)&seqMask >= uint64(before) })
 	var seqs []uint32
-	for i := end - 1; i >= 0 && len(seqs) < limit; i-- {
-		if k := *keys.at(i); k&^seqMask == low {
-			seqs = append(seqs, uint32(k&seqMask))
+	for end > 0 {
+		start := (end - 1) / listChunk * listChunk
+		chunk := keys.chunks[start/listChunk][:end-start]
+		for i := len(chunk) - 1; i >= 0; i-- {
+			if chunk[i]^low > seqMask { // millions of times
+				continue
+			}
+			if seqs = append(seqs, uint32(chunk[i]&seqMask)); len(seqs) >= limit {
+				return seqs
+			}
 		}
+		end = start
 	}
 	return seqs
 }
