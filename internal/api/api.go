@@ -204,8 +204,8 @@ type service struct {
 	weekMu sync.Mutex      // guards weeks
 	weeks  map[string]week // by the app that a caller is limited to; "": all
 
-	daysMu sync.Mutex // guards days
-	days   map[dayOf]pastDay
+	received lastDays[carom.Count]
+	ended    lastDays[carom.DeliveryCount]
 
 	firstDays sync.Map // of sources by app/name: time.Time
 

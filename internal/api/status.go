@@ -83,6 +83,8 @@ type facts struct {
 	ClockStep      time.Duration // how far the wall clock was set since the start, beyond the time that passed
 	PublicURL      string        // where networks reach this server, as configured; empty: unknown
 	InClear        bool          // secrets lie in the database as they are
+
+	counted map[sourceOutcome]perSource // Hour and Day as [judge] has added them up
 }
 
 // Status judges the whole server, as GET /v1/status does for who may see all of it.
@@ -105,6 +107,7 @@ func FailedStatus(err error) Item {
 
 // judge makes the status from the facts. It keeps no state and reads no clock.
 func judge(f *facts) Status {
+	f.counted = countOutcomes(f)
 	var items []Item
 	for _, check := range []func(*facts) []Item{
 		checkStore, checkSpace, checkSetUp, checkLanes, checkEnded, checkSources, checkRewards, checkUnknownSenders,

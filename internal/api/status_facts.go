@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"carom"
@@ -44,18 +45,23 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 	if f.RewardHour, err = s.Store.Counts(ctx, received); err != nil {
 		return nil, err
 	}
-	if f.RewardDay, err = s.lastDay(ctx, c.app, true, now); err != nil {
-		return nil, err
-	}
-	if f.Day, err = s.lastDay(ctx, c.app, false, now); err != nil {
-		return nil, err
+	for _, day := range []struct {
+		rewards bool
+		into    *[]carom.Count
+	}{{true, &f.RewardDay}, {false, &f.Day}} {
+		if *day.into, err = s.received.read(dayOf{c.app, day.rewards}, now, func(from, to time.Time) ([]carom.Count, error) {
+			return s.Store.Counts(ctx, carom.CountFilter{From: from, To: to, App: c.app, Rewards: day.rewards, GroupBy: []string{"hour", "app", "source", "outcome"}})
+		}); err != nil {
+			return nil, err
+		}
 	}
 	ended := carom.CountFilter{From: now.Add(-time.Hour), App: c.app, GroupBy: []string{"endpoint", "outcome"}}
 	if f.EndedHour, err = s.Store.DeliveryCounts(ctx, ended); err != nil {
 		return nil, err
 	}
-	ended.From, ended.GroupBy = now.Add(-24*time.Hour), []string{"hour", "endpoint", "outcome"}
-	if f.EndedDay, err = s.Store.DeliveryCounts(ctx, ended); err != nil {
+	if f.EndedDay, err = s.ended.read(dayOf{app: c.app}, now, func(from, to time.Time) ([]carom.DeliveryCount, error) {
+		return s.Store.DeliveryCounts(ctx, carom.CountFilter{From: from, To: to, App: c.app, GroupBy: []string{"hour", "endpoint", "outcome"}})
+	}); err != nil {
 		return nil, err
 	}
 	if err := s.rhythms(ctx, c.app, f); err != nil {
@@ -67,10 +73,11 @@ func (s *service) facts(ctx context.Context) (*facts, error) {
 	return f, s.refusedDetails(ctx, f)
 }
 
-// pastDay is what was counted of the last day up to a moment, when it was read.
-type pastDay struct {
-	from, until time.Time
-	counts      []carom.Count
+// lastDays reads the counts of the last 24 hours, to the quarter of an hour. Most of them are over and have been read before: only what a
+// quarter of an hour cannot have settled is read each time. A row of an hour may come twice, with a part each.
+type lastDays[T any] struct {
+	mu   sync.Mutex
+	past map[dayOf]pastDay[T]
 }
 
 // dayOf tells apart what is kept of the last day.
@@ -79,38 +86,39 @@ type dayOf struct {
 	rewards bool
 }
 
-// lastDay reads the last 24 hours, to the quarter of an hour. Most of them are over and have been read before: only what a quarter of an
-// hour cannot have settled is read each time. A row of an hour may come twice, with a part each.
-func (s *service) lastDay(ctx context.Context, app string, rewards bool, now time.Time) ([]carom.Count, error) {
+// pastDay is what was counted of the last day up to a moment, when it was read.
+type pastDay[T any] struct {
+	from, until time.Time
+	counts      []T
+}
+
+// read asks for what is not known yet.
+func (d *lastDays[T]) read(of dayOf, now time.Time, ask func(from, to time.Time) ([]T, error)) ([]T, error) {
 	const quarter = carom.QuarterMinutes * time.Minute
-	read := func(from, to time.Time) ([]carom.Count, error) {
-		return s.Store.Counts(ctx, carom.CountFilter{From: from, To: to, App: app, Rewards: rewards, GroupBy: []string{"hour", "app", "source", "outcome"}})
-	}
 	from, until := now.Add(-24*time.Hour).Truncate(quarter), now.Truncate(quarter).Add(-quarter)
-	past, err := s.keptDay(dayOf{app, rewards}, from, until, read)
+	past, err := d.kept(of, from, until, ask)
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := read(until, time.Time{})
+	fresh, err := ask(until, time.Time{})
 	return slices.Concat(past, fresh), err
 }
 
-// keptDay is what was counted from one moment until another, read once for all who ask for the same.
-func (s *service) keptDay(of dayOf, from, until time.Time, read func(from, to time.Time) ([]carom.Count, error)) ([]carom.Count, error) {
-	s.daysMu.Lock()
-	defer s.daysMu.Unlock()
-	past := s.days[of]
-	if past.from.Equal(from) && past.until.Equal(until) {
+// kept is what was counted from one moment until another, read once for all who ask for the same.
+func (d *lastDays[T]) kept(of dayOf, from, until time.Time, ask func(from, to time.Time) ([]T, error)) ([]T, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if past, ok := d.past[of]; ok && past.from.Equal(from) && past.until.Equal(until) {
 		return past.counts, nil
 	}
-	counts, err := read(from, until)
+	counts, err := ask(from, until)
 	if err != nil {
 		return nil, err
 	}
-	if s.days == nil {
-		s.days = map[dayOf]pastDay{}
+	if d.past == nil {
+		d.past = map[dayOf]pastDay[T]{}
 	}
-	s.days[of] = pastDay{from, until, counts}
+	d.past[of] = pastDay[T]{from, until, counts}
 	return counts, nil
 }
 

@@ -21,6 +21,9 @@ func checkSources(f *facts) []Item {
 	return items
 }
 
+// sourceOutcome is what may become of the postbacks of a source.
+type sourceOutcome struct{ app, source, outcome string }
+
 // perSource is the counts of one source's outcome in the last hour and day, and when it first came in that day.
 type perSource struct {
 	hour, day int64
@@ -31,12 +34,33 @@ func (p perSource) howMuch() string {
 	return fmt.Sprintf("%d in the last hour, %d in the last day", p.hour, p.day)
 }
 
+// countOutcomes adds up the counts of all sources in one pass: each of them is asked about twenty outcomes.
+func countOutcomes(f *facts) map[sourceOutcome]perSource {
+	all := map[sourceOutcome]perSource{}
+	for _, c := range f.Hour {
+		of := sourceOutcome{c.App, c.Source, c.Outcome}
+		p := all[of]
+		p.hour += c.N
+		all[of] = p
+	}
+	for _, c := range f.Day {
+		of := sourceOutcome{c.App, c.Source, c.Outcome}
+		p := all[of]
+		if p.day += c.N; c.N > 0 && !c.At.IsZero() && (p.since.IsZero() || c.At.Before(p.since)) {
+			p.since = c.At
+		}
+		all[of] = p
+	}
+	for of, p := range all {
+		// The day's counts are read after the hour's, and both move: the larger is nearer to the truth.
+		p.day = max(p.day, p.hour)
+		all[of] = p
+	}
+	return all
+}
+
 func count(f *facts, src *carom.Source, outcome string) perSource {
-	keep := func(c carom.Count) bool { return c.App == src.App && c.Source == src.Name && c.Outcome == outcome }
-	p := perSource{hour: tally(f.Hour, keep), day: tally(f.Day, keep), since: first(f.Day, keep)}
-	// The day's counts are read after the hour's, and both move: the larger is nearer to the truth.
-	p.day = max(p.day, p.hour)
-	return p
+	return f.counted[sourceOutcome{src.App, src.Name, outcome}]
 }
 
 func sourceItems(f *facts, src carom.Source) []Item {
