@@ -204,8 +204,8 @@ type service struct {
 	weekMu sync.Mutex      // guards weeks
 	weeks  map[string]week // by the app that a caller is limited to; "": all
 
-	received lastDays[carom.Count]
-	ended    lastDays[carom.DeliveryCount]
+	received lastDays[carom.Count]         // and what rules decided
+	ended    lastDays[carom.DeliveryCount] // deliveries
 
 	firstDays sync.Map // of sources by app/name: time.Time
 

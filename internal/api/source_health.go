@@ -16,7 +16,7 @@ type SourceHealth struct {
 	FirstVerifiedAt time.Time         `json:"first_verified_at,omitzero" doc:"When its first event came; to the day once there are many"`
 	LastEvent       carom.EventID     `json:"last_event,omitempty" doc:"Its newest event"`
 	LastEventAt     time.Time         `json:"last_event_at,omitzero" doc:"When that came"`
-	LastRefused     *HealthRefused    `json:"last_refused,omitempty" doc:"The newest that was verified and is of no use"`
+	LastRefused     *HealthRefused    `json:"last_refused,omitempty" doc:"The newest of the last seven days that was verified and is of no use"`
 	LastUnverified  *HealthUnverified `json:"last_unverified,omitempty" doc:"The newest that proved nothing, of a bounded sample"`
 }
 
@@ -41,13 +41,17 @@ type healthOut struct{ Body SourceHealth }
 // fewEvents is how many events of a source are read to find its first.
 const fewEvents = 50
 
+// refusedSpan is how old a refusal may be to say why nothing comes. Without one, a source of which none was refused would be looked for in
+// every time bucket.
+const refusedSpan = 7 * 24 * time.Hour
+
 // sourceHealth is asked every few seconds by people who wait for the first postback.
 func (s *service) sourceHealth(ctx context.Context, in *ObjectPath) (*healthOut, error) {
 	if _, err := find[carom.Source](s, callerOf(ctx), in.ref(objects.KindSource)); err != nil {
 		return nil, err
 	}
 	h := SourceHealth{State: "waiting"}
-	refused, err := s.Store.Refused(ctx, carom.RefusedFilter{App: in.App, Source: in.Name, Limit: 1})
+	refused, err := s.Store.Refused(ctx, carom.RefusedFilter{App: in.App, Source: in.Name, From: s.now().Add(-refusedSpan), Limit: 1})
 	if err != nil {
 		return nil, fmt.Errorf("list refused postbacks: %w", err)
 	}

@@ -5046,7 +5046,7 @@ export interface components {
              * @description When that came
              */
             last_event_at?: string;
-            /** @description The newest that was verified and is of no use */
+            /** @description The newest of the last seven days that was verified and is of no use */
             last_refused?: components["schemas"]["HealthRefused"];
             /** @description The newest that proved nothing, of a bounded sample */
             last_unverified?: components["schemas"]["HealthUnverified"];
