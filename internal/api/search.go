@@ -261,7 +261,8 @@ func (f *finder) lookUp(q string) (found lookedUp, err error) {
 			return err
 		})
 	}
-	return found, g.Wait()
+	err = g.Wait() // before found is read
+	return found, err
 }
 
 func (f *finder) addUser(app, user, detail string, at time.Time, rank int) {
