@@ -26,7 +26,7 @@ type Follower interface {
 const (
 	liveEvery  = 200 * time.Millisecond
 	liveMost   = 1000 // that one look looks at: 5,000 a second
-	liveShown  = 200  // of them, that are sent: more than 1,000 a second nobody can read, and each costs as much as a tenth of an event
+	liveShown  = 200  // of them, of each kind, that are sent: more than 1,000 a second nobody can read, and each costs as much as a tenth of an event
 	liveOthers = 3    // looks between two at what other nodes have stored
 	liveWrite  = 30 * time.Second
 )
@@ -161,9 +161,9 @@ func (s *service) sendLive(ctx context.Context, f liveFilter, follower Follower,
 			}
 		}
 		list = slices.DeleteFunc(list, func(w carom.Watched) bool { return !f.wants(&w) })
-		if n := len(list) - liveShown; n > 0 {
-			list, skipped = list[n:], skipped+n
-		}
+		matched := len(list)
+		list = newestOfEach(list, liveShown)
+		skipped += matched - len(list)
 		if skipped > 0 {
 			fmt.Fprintf(&b, "event: skipped\ndata: {\"n\":%d,\"reason\":\"more has happened than can be shown: some is left out\"}\n\n", skipped)
 		}
@@ -192,6 +192,26 @@ func (s *service) sendLive(ctx context.Context, f liveFilter, follower Follower,
 		case <-tick.C:
 		}
 	}
+}
+
+// newestOfEach leaves the newest so many of what was received and of what was sent, so that neither crowds out the other: a page may show
+// one of them alone.
+func newestOfEach(list []carom.Watched, most int) []carom.Watched {
+	sent := 0
+	for i := range list {
+		if list[i].Sent != nil {
+			sent++
+		}
+	}
+	received := len(list) - sent
+	return slices.DeleteFunc(list, func(w carom.Watched) bool { // the oldest come first
+		if w.Sent != nil {
+			sent--
+			return sent >= most
+		}
+		received--
+		return received >= most
+	})
 }
 
 // storedOutcome is what became of an event as far as it tells by itself.

@@ -150,14 +150,19 @@ func TestLiveSendsTheNewest(t *testing.T) {
 		list = append(list, carom.Watched{Event: shopStory().Event, Outcome: carom.OutcomeAccepted})
 	}
 	list = append([]carom.Watched{{Event: gameStory().Event, Outcome: carom.OutcomeAccepted}}, list...)
+	for range liveShown + 20 { // which do not push out what was received
+		list = append(list, carom.Watched{Sent: &carom.SentAttempt{Endpoint: "shop/backend"}, For: shopStory().Event})
+	}
 	for _, tt := range []struct {
 		filter     liveFilter
-		shop, game int
+		shop, game int // received
+		sent       int
 		skipped    string
 	}{
-		{liveFilter{received: true}, liveShown, 0, `{"n":51,`},
-		{liveFilter{received: true, app: "game"}, 0, 1, ""},
-		{liveFilter{sent: true}, 0, 0, ""},
+		{liveFilter{received: true}, liveShown, 0, 0, `{"n":51,`},
+		{liveFilter{received: true, app: "game"}, 0, 1, 0, ""},
+		{liveFilter{sent: true}, 0, 0, liveShown, `{"n":20,`},
+		{liveFilter{received: true, sent: true}, liveShown, 0, liveShown, `{"n":71,`},
 	} {
 		w := newWorld()
 		close(w.done)
@@ -169,6 +174,9 @@ func TestLiveSendsTheNewest(t *testing.T) {
 		sent := b.String()
 		if shop, game := strings.Count(sent, `"app":"shop"`), strings.Count(sent, `"app":"game"`); shop != tt.shop || game != tt.game {
 			t.Errorf("%+v: %d of shop and %d of game are sent, want %d and %d", tt.filter, shop, game, tt.shop, tt.game)
+		}
+		if n := strings.Count(sent, "event: sent"); n != tt.sent {
+			t.Errorf("%+v: %d attempts are sent, want %d", tt.filter, n, tt.sent)
 		}
 		if !strings.Contains(sent, tt.skipped) || strings.Contains(sent, "event: skipped") != (tt.skipped != "") {
 			t.Errorf("%+v: what is said of those left out is not %q", tt.filter, tt.skipped)

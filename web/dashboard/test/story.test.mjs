@@ -107,7 +107,9 @@ test('a refused postback says why, and is judged again after a fix, by keyboard 
   await page.getByRole('dialog').waitFor({ state: 'detached' })
   await carom.ask('POST', '/v1/apply', objects({ event_types: { watched: 'impression' } }))
 
-  await page.keyboard.press('Enter') // the focus is back on the button
+  // The focus is back on the button.
+  await page.waitForFunction(() => document.activeElement?.closest('[aria-label="Refused postback"]') && document.activeElement.matches('button'))
+  await page.keyboard.press('Enter')
   await page.locator('[data-preview=reprocessed]').waitFor()
   await page.keyboard.press('Enter')
   await tabTo('[role=dialog] button[type=submit]')

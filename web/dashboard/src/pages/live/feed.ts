@@ -25,10 +25,10 @@ export interface Feed {
   clear: () => void
 }
 
-/** useFeed follows the feed of an app, a source, an endpoint or a kind: the server sends no more than can be read, so that what is not wanted would crowd out what is. While paused, what comes is kept and counted, and shown later. */
+/** useFeed follows the feed of an app, a source or an endpoint. While paused, what comes is kept and counted, and shown later. */
 export function useFeed(filter: Filter, paused: boolean, attempt: number): Feed {
   const path = `/v1/live?${new URLSearchParams(
-    Object.entries({ app: filter.app, source: filter.source, endpoint: filter.endpoint, kind: filter.endpoint ? 'sent' : filter.kind }).filter(
+    Object.entries({ app: filter.app, source: filter.source, endpoint: filter.endpoint, kind: filter.endpoint ? 'sent' : undefined }).filter(
       (pair): pair is [string, string] => Boolean(pair[1]),
     ),
   )}`
