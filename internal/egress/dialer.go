@@ -19,6 +19,9 @@ const DefaultConnectTimeout = 3 * time.Second
 // answer from across the world takes less than half of one.
 const minConnectShare = 750 * time.Millisecond
 
+// ErrNoAddress is why a host that exists cannot be dialled when its name leads to no IP address.
+var ErrNoAddress = errors.New("the name has no address")
+
 // Resolver finds the addresses of a host name. *net.Resolver is one.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -133,10 +136,10 @@ func (d *Dialer) vet(ctx context.Context, host string) ([]netip.Addr, error) {
 	}
 	answers, err := resolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return nil, &stageError{PhaseResolve, fmt.Errorf("resolve: %w", err)}
+		return nil, &stageError{PhaseResolve, err}
 	}
 	if len(answers) == 0 {
-		return nil, &stageError{PhaseResolve, fmt.Errorf("resolve: %s has no address", host)}
+		return nil, &stageError{PhaseResolve, fmt.Errorf("%s: %w", host, ErrNoAddress)}
 	}
 	addrs := make([]netip.Addr, len(answers)) // a copy: the resolver may own its slice
 	for i, answer := range answers {

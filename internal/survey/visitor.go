@@ -135,7 +135,7 @@ func dialFailure(err error) (Phase, string) {
 		return PhaseResolve, "there is no such name"
 	case errors.As(err, &dns):
 		return PhaseResolve, dns.Err
-	case strings.HasPrefix(err.Error(), "resolve:"):
+	case errors.Is(err, egress.ErrNoAddress):
 		return PhaseResolve, "the name is there, and leads nowhere"
 	case errors.As(err, &op):
 		return PhaseConnect, op.Err.Error()
