@@ -55,6 +55,12 @@ test('the funnel, the times and the reasons', options, async () => {
   await pictures(browser, carom, carom.operator, '/reports/funnel', 'reports-funnel', (page) => page.getByRole('rowheader', { name: /^Verified/ }).waitFor())
   await pictures(browser, carom, carom.operator, '/reports/times', 'reports-times', (page) => page.getByText('No view was confirmed in these days').waitFor())
   await pictures(browser, carom, carom.operator, '/reports/reasons', 'reports-reasons', (page) => page.getByRole('rowheader', { name: /literal_macro/ }).waitFor())
+  const { page, done } = await openAs(browser, carom, carom.operator, '/reports/reasons')
+  await page.getByRole('row', { name: /literal_macro/ }).getByRole('link').click()
+  await page.getByRole('tab', { name: 'Refused', selected: true }).waitFor()
+  await page.getByRole('cell', { name: /literal macro/ }).first().waitFor()
+  assert.equal(new URL(page.url()).searchParams.get('reason'), 'literal_macro')
+  await done()
 })
 
 /** drop lets go of a file over the page's place for files, as a person does with the mouse. */

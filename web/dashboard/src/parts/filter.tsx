@@ -3,7 +3,7 @@ import { useSearchParams } from 'react-router'
 
 /** The words that filters are written with, the same in every list, in the address of a page, and in /v1. */
 export const filterWords = [
-  'app', 'source', 'endpoint', 'user', 'ymid', 'zone', 'sub_zone', 'request_var', 'event_type', 'state', 'outcome', 'network', 'from', 'to', 'q', 'kind', 'rule', 'by', 'currency', 'actor', 'action', 'object',
+  'app', 'source', 'endpoint', 'user', 'ymid', 'zone', 'sub_zone', 'request_var', 'event_type', 'state', 'outcome', 'reason', 'network', 'from', 'to', 'q', 'kind', 'rule', 'by', 'currency', 'actor', 'action', 'object',
 ] as const
 export type FilterWord = (typeof filterWords)[number]
 export type Filter = Partial<Record<FilterWord, string>>

@@ -24,15 +24,15 @@ export default function Reasons() {
         <SimpleGrid cols={{ base: 1, lg: 2 }} spacing="lg">
           <ReasonTable title="Declined by a rule" about="The event counts, and earned nothing." reasons={r.declines} none="No rule declined anything." to={() => `/search${searchOf({ ...base, kind: 'event' })}`} />
           <ReasonTable title="Held" about="Kept and owed to nobody until somebody releases them." reasons={r.held} none="Nothing was held." to={() => `/search${searchOf({ ...base, kind: 'event', outcome: 'held' })}`} />
-          <ReasonTable title="Refused" about="Verified, and of no use as they were. They can be reprocessed." reasons={r.refusals} none="Nothing was refused." to={() => `/search${searchOf({ app: filter.app, kind: 'refused' })}`} />
-          <ReasonTable title="Unverified" about="Proved nothing: anybody may have sent them." reasons={r.unverified} none="Nobody tried without proof." to={() => `/search${searchOf({ app: filter.app, kind: 'unverified' })}`} />
+          <ReasonTable title="Refused" about="Verified, and of no use as they were. They can be reprocessed." reasons={r.refusals} none="Nothing was refused." to={(reason) => `/search${searchOf({ ...base, kind: 'refused', reason })}`} />
+          <ReasonTable title="Unverified" about="Proved nothing: anybody may have sent them." reasons={r.unverified} none="Nobody tried without proof." to={(reason) => `/search${searchOf({ ...base, kind: 'unverified', reason })}`} />
         </SimpleGrid>
       )}
     </Answer>
   )
 }
 
-function ReasonTable({ title, about, reasons, none, to }: { title: string; about: string; reasons: Reason[]; none: string; to: () => string }) {
+function ReasonTable({ title, about, reasons, none, to }: { title: string; about: string; reasons: Reason[]; none: string; to: (reason: string) => string }) {
   const all = reasons.reduce((sum, r) => sum + r.n, 0)
   return (
     <section>
@@ -65,7 +65,7 @@ function ReasonTable({ title, about, reasons, none, to }: { title: string; about
                   </Text>
                 </Table.Th>
                 <Table.Td ta="right">
-                  <Anchor component={Link} to={to()} inherit>
+                  <Anchor component={Link} to={to(r.reason)} inherit>
                     {count(r.n)}
                   </Anchor>
                 </Table.Td>

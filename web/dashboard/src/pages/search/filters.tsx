@@ -11,11 +11,11 @@ import { type Kind, listings, type Word } from './kinds'
 
 const labels: Record<Word, string> = {
   app: 'App', source: 'Source', endpoint: 'Endpoint', user: 'User', ymid: 'ymid', zone: 'Zone', sub_zone: 'Sub-zone', request_var: 'request_var', event_type: 'Event type',
-  network: 'Network', outcome: 'Outcome', state: 'State', from: 'From', to: 'Until',
+  network: 'Network', outcome: 'Outcome', state: 'State', reason: 'Reason', from: 'From', to: 'Until',
 }
 
 /** The words that are always shown; the others are behind "More". */
-const first: readonly Word[] = ['app', 'source', 'endpoint', 'user', 'ymid', 'state', 'outcome', 'from']
+const first: readonly Word[] = ['app', 'source', 'endpoint', 'user', 'ymid', 'state', 'outcome', 'reason', 'from']
 
 /** Filters is what the rows of a list can be chosen by. */
 export function Filters({ kind, filter, change }: { kind: Kind; filter: Filter; change: (f: Filter) => void }) {

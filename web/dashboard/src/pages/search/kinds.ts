@@ -8,7 +8,7 @@ export interface Slice<T> {
 }
 
 /** The words of a filter that stand for what is looked for. The rest says which list it is, or how it is shown. */
-export type Word = Extract<FilterWord, 'app' | 'source' | 'endpoint' | 'user' | 'ymid' | 'zone' | 'sub_zone' | 'request_var' | 'event_type' | 'network' | 'outcome' | 'state' | 'from' | 'to'>
+export type Word = Extract<FilterWord, 'app' | 'source' | 'endpoint' | 'user' | 'ymid' | 'zone' | 'sub_zone' | 'request_var' | 'event_type' | 'network' | 'outcome' | 'state' | 'reason' | 'from' | 'to'>
 
 /** The Rows of each list. */
 export interface Rows {
@@ -34,7 +34,7 @@ export interface Listing<K extends Kind> {
 }
 
 const listReceived = (kind: 'refused' | 'unverified') => async (f: Filter, limit: number, before?: string) => {
-  const list = await ok(api.GET('/v1/received', { params: { query: { kind, app: f.app, source: f.source, from: f.from, to: f.to, limit, before } } }))
+  const list = await ok(api.GET('/v1/received', { params: { query: { kind, app: f.app, source: f.source, reason: f.reason, from: f.from, to: f.to, limit, before } } }))
   return { rows: list.received, next: list.next }
 }
 
@@ -113,10 +113,10 @@ export const listings: { [K in Kind]: Listing<K> } = {
     },
   },
   refused: {
-    title: 'Refused', noun: 'refused postbacks', needs: 'list-received', most: 1000, words: ['app', 'source', 'from', 'to'], read: listReceived('refused'), at: (r) => r.received.at, columns: refusalColumns,
+    title: 'Refused', noun: 'refused postbacks', needs: 'list-received', most: 1000, words: ['app', 'source', 'reason', 'from', 'to'], read: listReceived('refused'), at: (r) => r.received.at, columns: refusalColumns,
   },
   unverified: {
-    title: 'Unverified', noun: 'unverified postbacks', needs: 'list-received', most: 1000, words: ['app', 'source', 'from', 'to'], read: listReceived('unverified'), at: (r) => r.received.at,
+    title: 'Unverified', noun: 'unverified postbacks', needs: 'list-received', most: 1000, words: ['app', 'source', 'reason', 'from', 'to'], read: listReceived('unverified'), at: (r) => r.received.at,
     columns: refusalColumns,
   },
   view: {
