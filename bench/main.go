@@ -94,14 +94,14 @@ func parseOptions(args []string, w io.Writer) (options, error) {
 		"; with -postgres "+strings.Join(postgres.names(), ",")+"; the figures of the others are kept")
 	f.StringVar(&o.DashboardPages, "dashboard-pages", "web/dashboard/pages.json", "file that says which data each page of the dashboard reads")
 	f.IntVar(&o.Rounds, "rounds", 3, "rounds of each measurement")
-	f.IntVar(&o.Pairs, "pairs", 5, "alternated pairs of the isolation part")
+	f.IntVar(&o.Pairs, "pairs", 5, "alternated pairs of the isolation, endpoints300 and readers parts")
 	f.Uint64Var(&o.GrowthEvents, "growth-events", 10_000_000, "events to load in the growth and readers parts")
 	f.Uint64Var(&o.DeadEvents, "dead-events", 1_000_000, "pending deliveries of the dead endpoint")
 	f.IntVar(&o.Views, "views", 5000, "views that somebody waits for in the views part")
 	f.DurationVar(&o.WarmUp, "warm-up", 2*time.Second, "time before each measurement")
 	f.DurationVar(&o.GrowthWarmUp, "growth-warm-up", 20*time.Second, "with -postgres, further time before the growth part measures, in which keys are read into memory and logged for the first time")
 	f.DurationVar(&o.Window, "window", 8*time.Second, "length of each measurement")
-	f.DurationVar(&o.PairWindow, "pair-window", 10*time.Second, "length of each measurement of the isolation part")
+	f.DurationVar(&o.PairWindow, "pair-window", 10*time.Second, "length of each measurement of those parts; readers at a rate are measured three times as long")
 	f.BoolVar(&o.Quick, "quick", false, "a trial run: one round, short windows, little data; the figures prove nothing")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -48,6 +48,8 @@ type measurement struct {
 	Lag        float64          `json:"lag_ms"` // of the load generator's own pacer
 	Error      string           `json:"error,omitempty"`
 
+	LongestSync float64 `json:"longest_sync_ms,omitempty"` // of a file beside the data, by nobody who is measured; 0: not watched
+
 	Nodes    int              `json:"nodes,omitempty"`    // on one database
 	Database *databaseAccount `json:"database,omitempty"` // nil with a data folder
 

@@ -252,6 +252,20 @@ type readings struct {
 	failed []string
 }
 
+// add takes over what others noticed, who have ended.
+func (f *readings) add(o *readings) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, took := range o.pages {
+		if f.pages == nil {
+			f.pages = map[string]times{}
+		}
+		f.pages[name] = append(f.pages[name], took...)
+	}
+	f.live = append(f.live, o.live...)
+	f.failed = append(f.failed, o.failed...)
+}
+
 func (f *readings) page(name string, took time.Duration, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
