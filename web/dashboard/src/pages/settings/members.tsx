@@ -4,7 +4,7 @@ import { notifications } from '@mantine/notifications'
 import { IconBan, IconCircleCheck, IconDots, IconLink, IconPencil, IconPlus, IconTrash } from '@tabler/icons-react'
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { api, ok, type Schemas } from '../../api/client'
+import { api, ok, type Schemas, tagged } from '../../api/client'
 import { useSession } from '../../api/session'
 import { Answer, ProblemNote } from '../../parts/answer'
 import { Ask } from '../../parts/ask'
@@ -12,6 +12,7 @@ import { Once } from '../../parts/once'
 import { usePublishers } from '../../parts/publishers'
 import { useSaving } from '../../parts/saving'
 import { When } from '../../parts/time'
+import { Conflict, type Tagged, useVersion } from '../../parts/version'
 import { Wide } from '../../parts/wide'
 import { type RoleName, roleLabel, roles } from './roles'
 
@@ -61,9 +62,10 @@ export function Members() {
         )}
       </Answer>
       <Modal opened={dialog?.kind === 'invite' || dialog?.kind === 'change'} onClose={close} title={dialog?.kind === 'change' ? 'Change the member' : 'Invite a member'}>
-        {dialog && (dialog.kind === 'invite' || dialog.kind === 'change') && (
+        {dialog?.kind === 'change' && <ChangeMember id={dialog.member.id} onClose={close} />}
+        {dialog?.kind === 'invite' && (
           <MemberForm
-            member={dialog.kind === 'change' ? dialog.member : undefined} onClose={close}
+            onClose={close}
             onMade={(m) => {
               close()
               setMade(m)
@@ -176,7 +178,9 @@ function MemberAct({ dialog, onClose, onMade }: { dialog: Exclude<Dialog, { kind
       <Ask
         opened onClose={onClose} title={m.disabled ? `Enable ${m.email}` : `Disable ${m.email}`} button={m.disabled ? 'Enable the member' : 'Disable the member'} color={m.disabled ? 'blue' : 'red'}
         act={async () => {
-          await ok(api.PUT('/v1/members/{member}', { ...path, body: { ...settingsOf(m), disabled: !m.disabled } }))
+          // The rest is sent as it is now, and only if it stays so: what somebody else has changed is not undone.
+          const { value, etag } = await readMember(m.id)
+          await ok(api.PUT('/v1/members/{member}', { params: { ...path.params, header: { 'If-Match': etag } }, body: { ...settingsOf(value), disabled: !m.disabled } }))
           notifications.show({ color: 'green', message: m.disabled ? `${m.email} may sign in again.` : `${m.email} is disabled and signed out.` })
         }}
       >
@@ -196,10 +200,24 @@ function MemberAct({ dialog, onClose, onMade }: { dialog: Exclude<Dialog, { kind
   )
 }
 
-function MemberForm({ member, onClose, onMade }: { member?: Member; onClose: () => void; onMade: (made: Schemas['MadeMember']) => void }) {
+const readMember = (id: string) => tagged<Member>(api.GET('/v1/members/{member}', { params: { path: { member: id } } }))
+
+/** ChangeMember reads the member as it is now, so that saving overwrites nobody else's change unseen. */
+function ChangeMember({ id, onClose }: { id: string; onClose: () => void }) {
+  const first = useQuery({ queryKey: ['member', id], queryFn: () => readMember(id), gcTime: 0, staleTime: Infinity })
+  return <Answer query={first}>{(m) => <MemberForm first={m} onClose={onClose} />}</Answer>
+}
+
+const valuesOf = (m?: Member) => ({ email: m?.email ?? '', name: m?.name ?? '', role: (m?.role ?? 'viewer') as RoleName, publisher: m?.publisher ?? '', disabled: m?.disabled ?? false })
+
+/** MemberForm changes the member that was read first, or invites one. */
+function MemberForm({ first, onClose, onMade }: { first?: Tagged<Member>; onClose: () => void; onMade?: (made: Schemas['MadeMember']) => void }) {
   const publishers = usePublishers()
+  const member = first?.value
+  const id = member?.id ?? ''
+  const version = useVersion(first?.etag ?? '', () => readMember(id))
   const form = useForm({
-    initialValues: { email: member?.email ?? '', name: member?.name ?? '', role: (member?.role ?? 'viewer') as RoleName, publisher: member?.publisher ?? '' },
+    initialValues: valuesOf(member),
     validate: {
       email: (v) => (/^\S+@\S+$/.test(v.trim()) ? null : 'This is no e-mail address: write one such as ada@example.com'),
       publisher: (v, all) => (all.role !== 'publisher' || v ? null : 'Choose whose member it is'),
@@ -209,9 +227,11 @@ function MemberForm({ member, onClose, onMade }: { member?: Member; onClose: () 
     const v = form.getValues()
     return { email: v.email.trim(), name: v.name.trim(), role: v.role, publisher: v.role === 'publisher' ? v.publisher : undefined }
   }
+  const changed = () => ({ ...body(), disabled: form.getValues().disabled })
   const invite = useSaving(form, () => ok(api.POST('/v1/members', { body: body() })), { done: onMade })
   const change = useMutation({
-    mutationFn: () => ok(api.PUT('/v1/members/{member}', { params: { path: { member: member?.id ?? '' } }, body: { ...body(), disabled: member?.disabled } })),
+    mutationFn: () =>
+      version.save((etag) => tagged(api.PUT('/v1/members/{member}', { params: { path: { member: id }, header: { 'If-Match': etag } }, body: changed() }))),
     onSuccess: () => {
       notifications.show({ color: 'green', message: 'The member is changed.' })
       onClose()
@@ -221,6 +241,20 @@ function MemberForm({ member, onClose, onMade }: { member?: Member; onClose: () 
   return (
     <form onSubmit={form.onSubmit((values) => (member ? change.mutate() : invite.mutate(values)))} noValidate>
       <Stack gap="sm">
+        {version.theirs && (
+          <Conflict
+            object={`member/${id}`} yours={changed()} theirs={settingsOf(version.theirs.value)}
+            onLoad={() => {
+              form.setValues(valuesOf(version.theirs!.value))
+              version.take()
+              change.reset()
+            }}
+            onOver={() => {
+              version.take()
+              change.mutate()
+            }}
+          />
+        )}
         <TextInput label="E-mail" description="The member signs in with it. Nothing is sent to it" type="email" autoComplete="off" required data-autofocus {...form.getInputProps('email')} />
         <TextInput label="Name" autoComplete="off" maxLength={100} {...form.getInputProps('name')} />
         <Radio.Group label="Role" {...form.getInputProps('role')}>
@@ -237,7 +271,7 @@ function MemberForm({ member, onClose, onMade }: { member?: Member; onClose: () 
           />
         )}
         {roleChanges && <Text size="sm">What the member may do changes at once, also where the member is signed in.</Text>}
-        <ProblemNote error={invite.error ?? change.error} />
+        <ProblemNote error={version.theirs ? null : (invite.error ?? change.error)} />
         <Group justify="flex-end">
           <Button variant="default" onClick={onClose}>
             Cancel
