@@ -113,7 +113,7 @@ test('each list has its own filter, and says so when it is empty', options, asyn
   await page.getByRole('cell', { name: /unknown event type/ }).waitFor()
   await page.getByRole('textbox', { name: 'Reason' }).fill('bad_body')
   await page.getByText('No refused postbacks fit the filter').waitFor()
-  await page.getByRole('textbox', { name: 'Reason' }).fill('unknown_event_type')
+  await page.getByRole('textbox', { name: 'Reason' }).fill('unknown event type')
   await page.getByRole('cell', { name: /unknown event type/ }).waitFor()
   await page.getByRole('textbox', { name: 'Reason' }).fill('')
   await page.waitForURL((url) => !url.searchParams.has('reason'))

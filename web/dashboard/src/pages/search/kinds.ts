@@ -34,7 +34,8 @@ export interface Listing<K extends Kind> {
 }
 
 const listReceived = (kind: 'refused' | 'unverified') => async (f: Filter, limit: number, before?: string) => {
-  const list = await ok(api.GET('/v1/received', { params: { query: { kind, app: f.app, source: f.source, reason: f.reason, from: f.from, to: f.to, limit, before } } }))
+  const reason = f.reason?.replaceAll(' ', '_') // as it is shown
+  const list = await ok(api.GET('/v1/received', { params: { query: { kind, app: f.app, source: f.source, reason, from: f.from, to: f.to, limit, before } } }))
   return { rows: list.received, next: list.next }
 }
 
