@@ -17,35 +17,41 @@ const (
 type pulse struct {
 	file *os.File
 	stop chan struct{}
-	done chan time.Duration // the longest sync, once it has stopped
+	done chan struct{} // closed once it has stopped
+
+	longest time.Duration // when it has stopped: the longest sync
+	err     error         // and what ended it early
 }
+
+// stalled says that the disk stood still while it was measured.
+func (m *measurement) stalled() bool { return m.LongestSync >= milliseconds(stoodStill) }
 
 func startPulse(dir string) (*pulse, error) {
 	file, err := os.CreateTemp(dir, "pulse-*")
 	if err != nil {
 		return nil, fmt.Errorf("watch the disk: %w", err)
 	}
-	p := &pulse{file: file, stop: make(chan struct{}), done: make(chan time.Duration, 1)}
+	p := &pulse{file: file, stop: make(chan struct{}), done: make(chan struct{})}
 	go p.beat()
 	return p, nil
 }
 
 func (p *pulse) beat() {
-	var longest time.Duration
+	defer close(p.done)
 	tick := time.NewTicker(pulseEvery)
 	defer tick.Stop()
 	for block := make([]byte, 4096); ; block[0]++ {
 		began := time.Now()
-		_, err := p.file.WriteAt(block, 0)
-		if err == nil {
-			err = p.file.Sync()
+		_, p.err = p.file.WriteAt(block, 0)
+		if p.err == nil {
+			p.err = p.file.Sync()
 		}
-		if took := time.Since(began); err == nil {
-			longest = max(longest, took)
+		if p.err != nil {
+			return
 		}
+		p.longest = max(p.longest, time.Since(began))
 		select {
 		case <-p.stop:
-			p.done <- longest
 			return
 		case <-tick.C:
 		}
@@ -53,10 +59,13 @@ func (p *pulse) beat() {
 }
 
 // end stops it and returns the longest sync.
-func (p *pulse) end() time.Duration {
+func (p *pulse) end() (time.Duration, error) {
 	close(p.stop)
-	longest := <-p.done
+	<-p.done
 	_ = p.file.Close() // what was written does not matter
 	_ = os.Remove(p.file.Name())
-	return longest
+	if p.err != nil {
+		return 0, fmt.Errorf("watch the disk: %w", p.err)
+	}
+	return p.longest, nil
 }

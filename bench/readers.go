@@ -155,7 +155,7 @@ func (x paired) quiet() paired {
 	q := x
 	q.alone, q.beside = nil, nil
 	for i := range x.alone {
-		if max(x.alone[i].LongestSync, x.beside[i].LongestSync) < milliseconds(stoodStill) {
+		if !x.alone[i].stalled() && !x.beside[i].stalled() {
 			q.alone, q.beside = append(q.alone, x.alone[i]), append(q.beside, x.beside[i])
 		}
 	}
@@ -165,35 +165,33 @@ func (x paired) quiet() paired {
 	return q
 }
 
-// pairs measures a server in alternation without readers and beside them. A window in which the disk stood still counts for its books, and is
-// measured again.
+// pairs measures a server in alternation without readers and beside them.
 func (r *rig) pairs(ctx context.Context, t target, pl plan, people []*person, found *readings, p *part) (paired, error) {
 	out := paired{again: map[bool]int{}}
 	for pair := range r.Pairs {
 		for _, with := range rotated([]bool{false, true}, pair) {
-			readers := map[bool]int{true: readersCount}[with]
+			list, readers := &out.alone, people[:0]
+			if with {
+				list, readers = &out.beside, people
+			}
 			for try := 1; ; try++ {
 				var seen readings
-				m, err := r.measureRead(ctx, t, pl, people[:readers], &seen)
+				m, err := r.measureRead(ctx, t, pl, readers, &seen)
 				if err != nil {
 					return out, err
 				}
 				m.Round = pair + 1
 				p.add(m)
 				out.refused += m.Refused + m.Errors
-				r.say("  pair %d, %d readers  %6.0f delivered/s  accept p99 %5.1f ms  %.4f CPU s per 1,000  longest sync %.0f ms", m.Round, readers,
+				r.say("  pair %d, %d readers  %6.0f delivered/s  accept p99 %5.1f ms  %.4f CPU s per 1,000  longest sync %.0f ms", m.Round, len(readers),
 					m.Delivered, m.Accept.P99, m.CPUPer1000, m.LongestSync)
-				if m.LongestSync >= milliseconds(stoodStill) && try < windowTries {
+				if m.stalled() && try < windowTries {
 					out.again[with]++
-					found.failed = append(found.failed, seen.failed...)
+					found.add(&readings{failed: seen.failed}) // which counts all the same
 					continue
 				}
 				found.add(&seen)
-				if with {
-					out.beside = append(out.beside, m)
-				} else {
-					out.alone = append(out.alone, m)
-				}
+				*list = append(*list, m)
 				break
 			}
 		}
@@ -216,8 +214,9 @@ func (r *rig) measureRead(ctx context.Context, t target, pl plan, people []*pers
 	m, err := r.measure(ctx, t, pl)
 	stop()
 	wg.Wait()
-	m.LongestSync = milliseconds(disk.end())
-	return m, err
+	longest, diskErr := disk.end()
+	m.LongestSync = milliseconds(longest)
+	return m, errors.Join(err, diskErr)
 }
 
 // startMonth starts a server with a month of events, which it stores first unless an earlier run has kept it. forget removes it.

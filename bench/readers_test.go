@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"testing"
 )
@@ -41,11 +42,13 @@ func TestThePulseOfADisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if longest := p.end(); longest <= 0 {
-		t.Errorf("longest sync: %v, want more than nothing", longest)
+	if longest, err := p.end(); err != nil || longest <= 0 {
+		t.Errorf("longest sync: %v, %v; want more than nothing", longest, err)
 	}
-	if p, err := startPulse(dir + "/missing"); err == nil {
-		p.end()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left in the folder: %v, %v", left, err)
+	}
+	if _, err := startPulse(dir + "/missing"); err == nil {
 		t.Error("a folder that is not there is watched")
 	}
 }
