@@ -18,7 +18,8 @@ if [ $# -gt 0 ]; then
 fi
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+failures=$(mktemp)
+trap 'rm -f "$log" "$failures"' EXIT
 tested=0
 # vet has its own step in `make check`. The limit is for one package; a test that waits for ever ends here.
 # Those that make a database for each of hundreds of tests run without the race detector, which has seen most of their code elsewhere.
@@ -36,18 +37,30 @@ ok=$(grep -c '^ok ' "$log" || true)
 failed=$(grep -c '^FAIL	' "$log" || true)
 tests_took=$((SECONDS - started))
 
-sdk_tested=0
-if check_sdk; then npm --prefix sdk test || sdk_tested=1; fi
-if check_sdk && check_express; then node --test --test-reporter=spec examples/demo/*.test.mjs || sdk_tested=1; fi
-if check_sdk; then node --test --test-reporter=spec web/test/*.test.mjs || sdk_tested=1; fi
-if check_sdk && check_dashboard; then npm --prefix web/dashboard test || sdk_tested=1; fi
+# Each suite ends with what failed in it; that is said once more at the end of all.
+browsers() {
+	local suite
+	suite=$(mktemp)
+	"$@" 2>&1 | tee "$suite" || {
+		echo "FAIL	$*"
+		sed -n '/^✖ failing tests:/,$p' "$suite"
+	} >>"$failures"
+	rm -f "$suite"
+}
+if check_sdk; then browsers npm --prefix sdk test; fi
+if check_sdk && check_express; then browsers node --test --test-reporter=spec examples/demo/*.test.mjs; fi
+if check_sdk; then browsers node --test --test-reporter=spec web/test/*.test.mjs; fi
+if check_sdk && check_dashboard; then browsers npm --prefix web/dashboard test; fi
 
 fuzzed=0
 scripts/fuzz.sh 3s || fuzzed=1
 
+sdk_tested=0
+[ ! -s "$failures" ] || sdk_tested=1
 echo
 echo "make test: $ok packages ok, $failed failed (${race[*]:-without -race}, $tests_took s); browsers $([ $sdk_tested = 0 ] && echo ok || echo FAILED); fuzzing $([ $fuzzed = 0 ] && echo ok || echo FAILED); $((SECONDS - started)) s in all"
 if [ $tested != 0 ]; then
-	grep -E '^(FAIL	|--- FAIL|    --- FAIL)' "$log" | sed 's/^/  /' || true
+	grep -E -A 8 '^(FAIL	|--- FAIL|    --- FAIL)' "$log" | cut -c1-300 | sed 's/^/  /' || true
 fi
+sed 's/^/  /' "$failures"
 exit $((tested || sdk_tested || fuzzed))

@@ -132,7 +132,7 @@ export async function startAds(t, origin) {
     if (showing.answers[beacon]) return { status: 200, json: showing.answers[beacon] }
     const answer = { state: 'open' }
     if (beacon === 'start') {
-      if (body.shown_ms > 50) return fault(`start: shown_ms: ${body.shown_ms}`)
+      if (body.shown_ms > 2000) return fault(`start: shown_ms: ${body.shown_ms}`)
       showing.startedAt = now
       answer.token = `view-${showing.id}`
       if (!showing.ad.viewable_ms) Object.assign(answer, decision())

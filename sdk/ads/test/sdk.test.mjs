@@ -223,7 +223,7 @@ test('pop: in a zone that asks for viewability, the window has to stay', options
   for (const stays of [true, false]) {
     const { ads, call, context, outcome, sent, beacon } = await openApp(t)
     ads.confirmed = true
-    ads.ad.viewable_ms = 400
+    ads.ad.viewable_ms = stays ? 400 : 30_000 // closed long before
     const opening = context.waitForEvent('page')
     await call({ type: 'pop', ...ids })
     const popup = await opening

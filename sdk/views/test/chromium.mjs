@@ -22,13 +22,15 @@ export function findChromium() {
 }
 
 /**
- * launch starts the browser with a fresh profile, which is removed when the browser is closed. Chromium now and then crashes while
- * it starts when several do at once on a busy machine, before it has seen any page: it is started anew then, twice at most.
+ * launch starts the browser with a fresh profile, which is removed when the browser is closed, and returns when it has shown its
+ * first page. Chromium now and then crashes or hangs until then when several start at once on a busy machine: it is started anew
+ * then, twice at most.
  */
 export async function launch(executablePath, more = [], options = {}) {
   for (let left = 2; ; left--) {
+    let browser
     try {
-      return await chromium.launch({
+      browser = await chromium.launch({
         executablePath,
         headless: true,
         ...options,
@@ -42,7 +44,13 @@ export async function launch(executablePath, more = [], options = {}) {
           ...more,
         ],
       })
+      const page = await browser.newPage()
+      await page.goto('data:text/html,<p>Ready')
+      await page.screenshot()
+      await page.close()
+      return browser
     } catch (err) {
+      await browser?.close()
       if (left === 0) throw err
       console.error(`chromium did not start, once more: ${String(err).split('\n')[0]}`)
     }
