@@ -241,6 +241,19 @@ test('who may only read is offered nothing else', options, async () => {
   await done()
 })
 
+test('an account is read to its oldest line', options, async () => {
+  await carom.ask('POST', '/v1/events', Array.from({ length: 120 }, (_, i) => view(`long-${i}`, { app: 'other', user_id: 'long' })))
+  const { page, done } = await openAs(browser, carom, carom.operator, '/rewards/users?app=other&user=long')
+  const lines = page.getByRole('table', { name: 'Ledger' }).locator('tbody tr')
+  for (const shown of [50, 100, 120]) {
+    await lines.nth(shown - 1).getByText('earned by the rule watch').waitFor()
+    assert.equal(await lines.count(), shown)
+    if (shown < 120) await page.getByRole('button', { name: 'Older' }).click()
+  }
+  await page.getByRole('button', { name: 'Older' }).waitFor({ state: 'detached' })
+  await done()
+})
+
 for (const [name, path, ready] of [
   ['rewards-user', '/rewards/users?app=game&user=ada', (page) => page.getByRole('table', { name: 'Ledger' }).waitFor()],
   ['rewards-rule', '/rewards/rules/game/watch', (page) => page.getByRole('textbox', { name: 'Amount', exact: true }).waitFor()],

@@ -1,7 +1,7 @@
 import { Anchor, Button, Card, Group, Menu, SimpleGrid, Stack, Table, Text, Title } from '@mantine/core'
 import { IconChevronDown, IconDownload, IconGift, IconTrash } from '@tabler/icons-react'
 import { useMutation, useQuery } from '@tanstack/react-query'
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { Link } from 'react-router'
 import { api, ok, type Schemas } from '../../api/client'
 import { useSession } from '../../api/session'
@@ -12,15 +12,13 @@ import { searchOf, useFilter } from '../../parts/filter'
 import { money } from '../../parts/number'
 import { Outcome } from '../../parts/outcome'
 import { Empty } from '../../parts/page'
+import { Paged, usePaged } from '../../parts/paged'
 import { When } from '../../parts/time'
 import { Wide } from '../../parts/wide'
 import { ruleWords } from './data'
 import { EraseDialog } from './erase'
 import { GrantDialog } from './grant'
 import { VoidDialog } from './void'
-
-// A ledger is read from its newest line on, as many as /v1 gives at once.
-const steps = [50, 250, 1000] as const
 
 /** Users shows what one user has, and why: every line of the account with its cause. */
 export function Users() {
@@ -96,67 +94,51 @@ function User({ app, user }: { app: string; user: string }) {
 
 /** Ledger shows the lines of an account, newest first, and what stands behind each. */
 function Ledger({ app, user, onVoid }: { app: string; user: string; onVoid?: (reward: string) => void }) {
-  const [step, setStep] = useState(0)
-  const limit = steps[step] ?? 1000
-  const ledger = useQuery({
-    queryKey: ['ledger', app, user, limit], queryFn: () => ok(api.GET('/v1/ledger', { params: { query: { app, user, limit } } })), placeholderData: (before) => before,
-  })
-  // The reward behind a line says by which rule it was earned, and where.
-  const rewards = useQuery({
-    queryKey: ['rewards-of', app, user, limit],
-    queryFn: async () => {
-      const { rewards: list } = await ok(api.GET('/v1/rewards', { params: { query: { app, user, limit } } }))
-      return new Map(list.map((r) => [r.id ?? '', r]))
-    },
-    placeholderData: (before) => before,
-  })
+  const ledger = usePaged(['ledger', app, user], (before) => ok(api.GET('/v1/ledger', { params: { query: { app, user, before } } })))
+  // The reward behind a line says by which rule it was earned, and where. As many pages are read of them as of the lines.
+  const rewards = usePaged(['rewards-of', app, user], (before) => ok(api.GET('/v1/rewards', { params: { query: { app, user, before } } })))
+  const behind = (rewards.data?.pages.length ?? 0) < (ledger.data?.pages.length ?? 0) && rewards.hasNextPage && !rewards.isFetching && !rewards.isError
+  useEffect(() => {
+    if (behind) void rewards.fetchNextPage()
+  }, [behind, rewards.fetchNextPage])
+  const byId = new Map(rewards.data?.pages.flatMap((page) => page.rewards.map((r) => [r.id ?? '', r] as const)))
   return (
     <section aria-labelledby="ledger-title">
       <Title order={3} size="h4" id="ledger-title" mb="xs">
         Ledger
       </Title>
-      <Answer query={ledger}>
-        {({ lines }) =>
-          lines.length === 0 ? (
-            <Empty title="Nothing was credited to this user">
-              If something should have been: search the user&apos;s ymid or view, whose story says what became of it. What is held is credited when its hold ends.
-            </Empty>
-          ) : (
-            <>
-              <Wide minWidth={680}>
-                <Table verticalSpacing={6} aria-label="Ledger">
-                  <Table.Thead>
-                    <Table.Tr>
-                      <Table.Th scope="col">When</Table.Th>
-                      <Table.Th scope="col" ta="right">
-                        Amount
-                      </Table.Th>
-                      <Table.Th scope="col">Why it is there</Table.Th>
-                      <Table.Th scope="col">Reward now</Table.Th>
-                      {onVoid && <Table.Th scope="col" aria-label="What can be done" />}
-                    </Table.Tr>
-                  </Table.Thead>
-                  <Table.Tbody>
-                    {lines.map((l) => (
-                      <Line key={`${l.reward} ${l.n}`} line={l} reward={rewards.data?.get(l.reward)} onVoid={onVoid} />
-                    ))}
-                  </Table.Tbody>
-                </Table>
-              </Wide>
-              {lines.length >= limit && step < steps.length - 1 && (
-                <Button mt="sm" variant="default" loading={ledger.isPlaceholderData} onClick={() => setStep(step + 1)}>
-                  Older
-                </Button>
-              )}
-              {lines.length >= limit && step === steps.length - 1 && (
-                <Text size="sm" c="dimmed" mt="sm">
-                  Only the newest 1,000 lines are shown. The export has all of them.
-                </Text>
-              )}
-            </>
-          )
+      <Paged
+        query={ledger}
+        rows={(page) => page.lines}
+        empty={
+          <Empty title="Nothing was credited to this user">
+            If something should have been: search the user&apos;s ymid or view, whose story says what became of it. What is held is credited when its hold ends.
+          </Empty>
         }
-      </Answer>
+      >
+        {(lines) => (
+          <Wide minWidth={680}>
+            <Table verticalSpacing={6} aria-label="Ledger">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th scope="col">When</Table.Th>
+                  <Table.Th scope="col" ta="right">
+                    Amount
+                  </Table.Th>
+                  <Table.Th scope="col">Why it is there</Table.Th>
+                  <Table.Th scope="col">Reward now</Table.Th>
+                  {onVoid && <Table.Th scope="col" aria-label="What can be done" />}
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {lines.map((l) => (
+                  <Line key={`${l.reward} ${l.n}`} line={l} reward={byId.get(l.reward)} onVoid={onVoid} />
+                ))}
+              </Table.Tbody>
+            </Table>
+          </Wide>
+        )}
+      </Paged>
     </section>
   )
 }
@@ -174,7 +156,7 @@ function Line({ line, reward, onVoid }: { line: Schemas['LedgerLine']; reward?: 
       </Table.Td>
       <Table.Td miw={240} maw={420}>
         <Text size="sm" className="foreign">
-          {line.why ? line.why : debit ? 'the network took it back' : `earned by the rule ${reward ? ruleWords(reward.rule) : '…'}`}
+          {line.why ? line.why : debit ? 'the network took it back' : reward ? `earned by the rule ${ruleWords(reward.rule)}` : 'earned'}
         </Text>
         <Text size="xs" c="dimmed" className="foreign">
           {reward && [reward.network ?? reward.source, reward.zone_id && `zone ${reward.zone_id}`, reward.request_var].filter(Boolean).join(', ')}{' '}
