@@ -132,6 +132,7 @@ export async function startAds(t, origin) {
     if (showing.answers[beacon]) return { status: 200, json: showing.answers[beacon] }
     const answer = { state: 'open' }
     if (beacon === 'start') {
+      // A start is sent at once: more is a wrong clock, and not only a busy machine.
       if (body.shown_ms > 2000) return fault(`start: shown_ms: ${body.shown_ms}`)
       showing.startedAt = now
       answer.token = `view-${showing.id}`
