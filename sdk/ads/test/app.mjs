@@ -45,6 +45,9 @@ export async function openApp(t, { head, body, html, headers, telegram, context:
     if (line.text().includes('Content Security Policy')) told.violations.push(line.text())
   })
   const answered = []
+  const underway = new Set()
+  tab.on('request', (request) => underway.add(request))
+  for (const ended of ['requestfinished', 'requestfailed']) tab.on(ended, (request) => underway.delete(request))
   tab.on('requestfinished', (request) => {
     if (request.url().endsWith('/sdk/beacon') && request.postData()) answered.push(JSON.parse(request.postData()).beacon)
   })
@@ -94,10 +97,16 @@ export async function openApp(t, { head, body, html, headers, telegram, context:
     /** Waits until the server has had a beacon. */
     beacon: (kind, times = 1) =>
       until(`${kind} has come, ${times} times`, () => ads.beacons.filter(({ beacon }) => beacon === kind).length >= times, () => ({ beacons: ads.beacons, ...told })),
-    /** Waits until the page has the answer to a beacon. */
-    answered: async (kind) => {
-      await until(`${kind} is answered`, () => answered.includes(kind))
+    /** Waits until the page has the answer to a beacon, and so knows what the server has decided. */
+    answered: async (kind, times = 1) => {
+      await until(`${kind} is answered, ${times} times`, () => answered.filter((beacon) => beacon === kind).length >= times)
       await tab.evaluate(() => fetch('/other'))
+    },
+    /** Waits until all that the page has asked for by now has come to its end, however long that takes. */
+    atRest: async () => {
+      await tab.evaluate(() => 0)
+      await until('all requests have ended', () => underway.size === 0)
+      await tab.evaluate(() => 0)
     },
     sent: () => ads.beacons.map(({ beacon }) => beacon),
     /** Shows an ad and closes it, once it counts as viewable. */

@@ -45,12 +45,12 @@ test('the example of the documentation, as it stands there', options, async (t) 
 })
 
 test('end: settles when the ad is gone, with what the server has said', options, async (t) => {
-  const { call, dialog, close, beacon, settled, outcome, ads } = await openApp(t)
-  for (const given of [ids, { type: 'end', ...ids }, { type: 'nonsense', ...ids }]) {
+  const { call, dialog, close, beacon, answered, settled, outcome, ads } = await openApp(t)
+  for (const [n, given] of [ids, { type: 'end', ...ids }, { type: 'nonsense', ...ids }].entries()) {
     ads.beacons.length = 0
     await call(given)
     await dialog.waitFor()
-    await beacon('viewable')
+    await answered('viewable', n + 1)
     assert.equal(await settled(), false, 'settled while the ad was there')
     await close.click()
     assert.deepEqual(await outcome(), { result })
@@ -101,11 +101,11 @@ test('an ad that is closed before it counts as viewable', options, async (t) => 
 })
 
 test('a zone whose start is enough', options, async (t) => {
-  const { ads, call, dialog, close, outcome, beacon, sent } = await openApp(t)
+  const { ads, call, dialog, close, outcome, beacon, answered, sent } = await openApp(t)
   ads.ad.viewable_ms = 0
   await call(ids)
   await dialog.waitFor()
-  await beacon('start')
+  await answered('start')
   await close.click()
   assert.deepEqual(await outcome(), { result })
   await beacon('end')
@@ -113,7 +113,7 @@ test('a zone whose start is enough', options, async (t) => {
 })
 
 test('preload: settles when the ad is there, and the next call shows it', options, async (t) => {
-  const { ads, call, dialog, close, outcome, beacon, link } = await openApp(t)
+  const { ads, call, dialog, close, outcome, answered, link } = await openApp(t)
   await call({ type: 'preload', ...ids })
   const { estimated_price: _, ...ready } = result
   assert.deepEqual(await outcome(), { result: { ...ready, reward_event_type: 'not_valued' } })
@@ -124,7 +124,7 @@ test('preload: settles when the ad is there, and the next call shows it', option
 
   await call()
   await link.waitFor()
-  await beacon('viewable')
+  await answered('viewable')
   await close.click()
   assert.deepEqual(await outcome(), { result })
   assert.equal(ads.asked.length, 1, 'one ad was asked for')
@@ -149,6 +149,7 @@ test('preload: a call that comes before it has ended waits for it', options, asy
 
 test('preload: what another call asks for, and what is ten minutes old, is fetched anew', options, async (t) => {
   const { ads, call, dialog, close, outcome, page } = await openApp(t, { setUp: fakeClock })
+  await page.clock.pauseAt(Date.now() + 60_000)
   const shown = async (given) => {
     await call(given)
     await dialog.waitFor()
@@ -177,9 +178,12 @@ test('preload: what another call asks for, and what is ten minutes old, is fetch
 })
 
 test('preload: rejects when its timeout is exceeded, and leaves nothing behind', options, async (t) => {
-  const { ads, call, outcome, dialog } = await openApp(t)
+  const { ads, call, outcome, dialog, page } = await openApp(t, { setUp: fakeClock })
+  await page.clock.pauseAt(Date.now() + 60_000)
   ads.before = () => new Promise(() => {})
   await call({ type: 'preload', timeout: 0.3 })
+  await until('the request has come', () => ads.asked.length)
+  await page.clock.runFor(300)
   const { error } = await outcome()
   assert.deepEqual([error.name, error.code, error.message], ['CaromAdError', 'timeout', 'there was no ad within 0.3 seconds'])
   ads.before = undefined
@@ -202,7 +206,9 @@ test('preload: without an ad it resolves or rejects as any call, and a failure i
 })
 
 test('pop: opens the window in the tap, and leads it to the ad', options, async (t) => {
-  const { ads, call, context, outcome, page } = await openApp(t)
+  // The clock stands still, so the server's word is waited for as long as it takes.
+  const { ads, call, context, outcome, page } = await openApp(t, { setUp: fakeClock })
+  await page.clock.pauseAt(Date.now() + 60_000)
   let release
   ads.before = ({ path }) => (path === '/sdk/ad' ? new Promise((resolve) => (release = resolve)) : undefined)
   const opening = context.waitForEvent('page')
@@ -266,7 +272,7 @@ test('pop: a window that the browser blocks is a rejection, and nothing is asked
 })
 
 test('inApp: ads come by themselves, as often as the settings say', options, async (t) => {
-  const { ads, run, outcome, dialog, page, beacon } = await openApp(t, { setUp: fakeClock })
+  const { ads, run, outcome, dialog, page, beacon, atRest } = await openApp(t, { setUp: fakeClock })
   Object.assign(ads.ad, { close_after_ms: 5000, viewable_ms: 0 })
   await page.clock.pauseAt(Date.now() + 60_000)
   await run((ids) => window.watch(show_123456({ type: 'inApp', ...ids })), ids)
@@ -279,7 +285,7 @@ test('inApp: ads come by themselves, as often as the settings say', options, asy
     for (let second = from; ads.asked.length === asked; second++) {
       assert.ok(second < to, `there was no ad within ${to} s`)
       await page.clock.runFor(1000)
-      await run(() => fetch('/other')) // by then the request for an ad has come too
+      await atRest()
     }
     assert.equal(ads.asked.length, asked + 1, `there was an ad before ${from} s`)
     await dialog.waitFor()
@@ -392,15 +398,19 @@ test('confirmed: a late answer is waited for, and another ad may be shown by the
 })
 
 test('confirmed: the network is lost for good', options, async (t) => {
-  const { ads, call, dialog, close, settled, outcome, beacon, page, told } = await openApp(t, { setUp: fakeClock })
+  const { ads, call, dialog, close, settled, outcome, beacon, answered, page, told, atRest } = await openApp(t, { setUp: fakeClock })
+  await page.clock.pauseAt(Date.now() + 60_000)
   ads.confirmed = true
   ads.before = ({ body }) => (body.beacon === 'viewable' ? 'drop' : undefined)
   await call(ids)
   await dialog.waitFor()
+  await answered('start')
+  await page.clock.runFor(1000)
   await beacon('viewable')
   await close.click()
   let settledAt
   for (let second = 0; settledAt === undefined && second < 90; second++) {
+    await atRest()
     await page.clock.runFor(1000)
     if (await settled()) settledAt = second
   }
