@@ -227,15 +227,28 @@ test('pop: opens the window in the tap, and leads it to the ad', options, async 
 
 test('pop: in a zone that asks for viewability, the window has to stay', options, async (t) => {
   for (const stays of [true, false]) {
-    const { ads, call, context, outcome, sent, beacon } = await openApp(t)
+    const { ads, call, context, outcome, sent, answered, page } = await openApp(t, {
+      setUp: async (tab, ads) => {
+        await fakeClock(tab, ads)
+        await tab.addInitScript(() => {
+          const { open } = window
+          window.open = (...args) => (window.popup = open.apply(window, args))
+        })
+      },
+    })
+    await page.clock.pauseAt(Date.now() + 60_000)
     ads.confirmed = true
-    ads.ad.viewable_ms = stays ? 400 : 30_000 // closed long before
+    ads.ad.viewable_ms = 400
     const opening = context.waitForEvent('page')
     await call({ type: 'pop', ...ids })
     const popup = await opening
     await popup.waitForURL('**/landing')
-    await beacon('start')
-    if (!stays) await popup.close()
+    await answered('start')
+    if (!stays) {
+      await popup.close()
+      await until('the page knows that the window is closed', () => page.evaluate(() => window.popup.closed))
+    }
+    await page.clock.runFor(500)
     assert.equal((await outcome()).result.reward_event_type, stays ? 'valued' : 'not_valued')
     assert.deepEqual(sent(), ['start', stays ? 'viewable' : 'end'])
   }
