@@ -152,6 +152,29 @@ test('the editor completes macros by keys, renders as one types, and says what i
   await done()
 })
 
+test('macros that come late are offered for what is half written', options, async (t) => {
+  const carom = await start(t, objects('https://game.example/postback?ymid={ymid}'))
+  const { page, done } = await openAs(browser, carom, carom.operator, 'about:blank')
+  let letGo
+  const held = new Promise((resolve) => (letGo = resolve))
+  await page.route('**/v1/macros', async (route) => {
+    await held
+    await route.continue()
+  })
+  await page.goto(`${carom.url}/endpoints/game/backend?tab=settings`)
+  const url = page.getByRole('combobox', { name: 'URL' })
+  const list = page.getByRole('option', { name: /\{event_type\}/ })
+  await url.click()
+  await page.keyboard.press('End')
+  await page.keyboard.type('&type={ev')
+  assert.equal(await list.count(), 0)
+  letGo()
+  await list.waitFor()
+  await page.keyboard.press('Enter')
+  assert.equal(await url.inputValue(), 'https://game.example/postback?ymid={ymid}&type={event_type}')
+  await done()
+})
+
 test('everything of an endpoint can be said, and another version is not overwritten unseen', options, async (t) => {
   const carom = await start(t, objects('https://game.example/postback?ymid={ymid}', ', headers: { X-Api-Key: k-0123456789 }'))
   const { page, done } = await openAs(browser, carom, carom.operator, '/endpoints/game/backend?tab=settings')

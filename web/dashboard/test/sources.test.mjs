@@ -188,8 +188,9 @@ test('a source is edited, frozen, thawed, given a new URL and removed', options,
   await page.getByRole('button', { name: 'Save mine over theirs' }).waitFor()
   await page.getByRole('row', { name: /dedupe_window\s+45d\s+90d/ }).waitFor()
   await accessible(page)
+  const saved = page.waitForResponse((answer) => answer.request().method() === 'PUT')
   await page.getByRole('button', { name: 'Save mine over theirs' }).click()
-  await page.getByText('game/monetag is saved').nth(1).waitFor()
+  assert.equal((await saved).status(), 200)
   assert.equal((await carom.ask('GET', '/v1/sources/game/monetag')).dedupe_window, '90d')
 
   await page.getByRole('button', { name: 'More that can be done' }).click()

@@ -205,8 +205,25 @@ test('a zone that somebody else has changed meanwhile is shown beside one\'s own
   assert.equal(now.title, 'Both')
   assert.equal(now.paused, true)
 
+  // Nor is it removed unseen.
+  await carom.ask('PUT', '/v1/zones/game/123456', { ...now, title: 'Theirs again' })
+  const dialog = page.getByRole('dialog')
   await page.getByRole('button', { name: 'Remove the zone' }).click()
-  await page.getByRole('dialog').getByRole('button', { name: 'Remove the zone' }).click()
+  await dialog.getByRole('button', { name: 'Remove the zone' }).click()
+  await dialog.getByText('was changed since you read it').waitFor()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  await table.getByRole('row', { name: 'title Theirs again Both' }).waitFor()
+  await page.getByRole('button', { name: 'Load theirs, and forget mine' }).click()
+
+  // What has just been saved can be removed, even while the page has not read it again.
+  await page.route('**/v1/zones/game/123456', (route) => (route.request().method() === 'GET' ? undefined : route.continue()))
+  await page.getByLabel('Title').fill('Last')
+  await page.getByText('Not saved yet').waitFor()
+  await page.getByRole('button', { name: 'Save the zone' }).click()
+  await page.getByText('Not saved yet').waitFor({ state: 'hidden' })
+  assert.equal((await carom.ask('GET', '/v1/zones/game/123456')).title, 'Last')
+  await page.getByRole('button', { name: 'Remove the zone' }).click()
+  await dialog.getByRole('button', { name: 'Remove the zone' }).click()
   await page.waitForURL(/\/zones$/)
   await page.getByText('There is no zone').waitFor()
   await done()

@@ -106,7 +106,8 @@ export function ObjectForm<Values extends Record<string, unknown>, Settings exte
         <Ask
           opened={removing} onClose={() => setRemoving(false)} title={`Remove ${props.words}`} button={`Remove the ${props.noun}`}
           act={async () => {
-            await props.remove?.({ 'If-Match': loaded?.etag ?? '*' })
+            // As it was read or saved last, and not as a look in the background may find it: what is removed is what the page shows.
+            await version.save(async (etag) => ({ value: await props.remove?.({ 'If-Match': etag }), etag: '' }))
             notifications.show({ message: `Removed: ${props.words}.`, color: 'green' })
             props.gone?.()
           }}

@@ -19,6 +19,7 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
   const anchor = useRef<HTMLDivElement>(null)
   const list = useRef<HTMLDivElement>(null)
   const [found, setFound] = useState<{ from: number; fits: Macro[] }>()
+  const typed = useRef(false) // the last that was done here
   const combobox = useCombobox({
     onDropdownClose: () => {
       combobox.resetSelectedOption()
@@ -26,9 +27,15 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
     },
   })
 
+  // The macros may come when one is half written.
+  useEffect(() => {
+    if (typed.current) look()
+  }, [known])
+
   function look() {
     const el = box.current
     if (!el) return
+    typed.current = true
     const now = el.selectionStart === el.selectionEnd ? completing(el.value, el.selectionStart, known) : undefined
     setFound(now && { ...now, fits: now.fits.slice(0, shown) })
     if (!now) {
@@ -63,7 +70,13 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
     combobox.closeDropdown()
   }
 
+  function leave() {
+    typed.current = false
+    combobox.closeDropdown()
+  }
+
   function onKeyDown(event: KeyboardEvent<HTMLTextAreaElement>) {
+    typed.current = false
     if (!combobox.dropdownOpened) {
       if (line && event.key === 'Enter') {
         event.preventDefault()
@@ -95,10 +108,10 @@ export function TemplateInput({ value, onChange, known, line, ...rest }: Omit<Te
               look()
             }}
             onBlur={(e) => {
-              combobox.closeDropdown()
+              leave()
               rest.onBlur?.(e)
             }}
-            onClick={() => combobox.closeDropdown()}
+            onClick={leave}
           />
         </Combobox.EventsTarget>
       </div>
