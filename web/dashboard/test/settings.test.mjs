@@ -301,3 +301,19 @@ for (const [path, ready] of Object.entries({
     await pictures(browser, carom, carom.operator, `/settings/${path}`, `settings-${path.replace('/', '-')}`, ready)
   })
 }
+
+test('alerts that are open and that have ended can be read, and so can an error', options, async () => {
+  const at = '2026-11-22T12:00:00Z'
+  const alert = { kind: 'endpoint_dead', what: 'deliveries fail', how_much: '3 in ten minutes', next: 'look at it', fault: 'endpoint', runbook: 'docs/runbook.md', opened: at, notified: at }
+  const severities = ['attention', 'losing_money'].map((severity) => ({ ...alert, severity, subject: `endpoint game/${severity}` }))
+  const prepare = (page) =>
+    page.route('**/v1/alerts', async (route) => {
+      const answer = await route.fetch()
+      const list = await answer.json()
+      await route.fulfill({ response: answer, json: { ...list, open: severities, ended: severities.map((a) => ({ ...a, ended: at })) } })
+    })
+  await pictures(browser, carom, carom.operator, '/settings/alerts', 'settings-alerts-open', (page) => page.getByText('ended').last().waitFor(), { prepare })
+  const problem = { type: 'about:blank', title: 'Internal Server Error', status: 500, detail: 'the disk is full', instance: 'r-1' }
+  const refuse = (page) => page.route('**/v1/alerts', (route) => route.fulfill({ status: 500, contentType: 'application/problem+json', body: JSON.stringify(problem) }))
+  await pictures(browser, carom, carom.operator, '/settings/alerts', 'settings-alerts-error', (page) => page.getByText("In the server's log: r-1").waitFor(), { prepare: refuse })
+})

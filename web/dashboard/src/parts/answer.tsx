@@ -23,7 +23,7 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
         </List>
       )}
       {failed?.problem.instance && (
-        <Text size="xs" c="dimmed" mt="xs">
+        <Text size="xs" mt="xs">
           In the server's log: {failed.problem.instance}
         </Text>
       )}

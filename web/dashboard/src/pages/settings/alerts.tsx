@@ -119,7 +119,7 @@ function AlertCards({ list }: { list: Schemas['Alert'][] }) {
                 <b>Next:</b> {a.next}
               </Text>
             )}
-            <Text size="xs" c="dimmed">
+            <Text size="xs">
               Opened <When at={a.opened} />
               {a.notified && (
                 <>

@@ -1,0 +1,1 @@
+import{c as e,f as t,l as n}from"./page-DUfJyiRz.js";var r={queryKey:[`apps`],queryFn:()=>n(e.GET(`/v1/apps`)),staleTime:3e4};function i(){return t({...r,select:({apps:e})=>e})}function a(){return t({...r,select:({file:e})=>e??``}).data}export{a as n,i as t};
