@@ -186,8 +186,9 @@ publishers:
   north: {}
 `
 
-test('a zone that somebody else has changed meanwhile is shown beside one\'s own', options, async () => {
+test('a zone that somebody else has changed meanwhile is shown beside one\'s own', options, async (t) => {
   const carom = await startDashboard(zones)
+  t.after(() => carom.close())
   const { page, done } = await openAs(browser, carom, carom.operator, '/zones/at/game/123456')
   await page.getByLabel('Title').fill('Mine')
   const read = await carom.ask('GET', '/v1/zones/game/123456')
@@ -227,11 +228,11 @@ test('a zone that somebody else has changed meanwhile is shown beside one\'s own
   await page.waitForURL(/\/zones$/)
   await page.getByText('There is no zone').waitFor()
   await done()
-  await carom.close()
 })
 
-test('a link leads a publisher to the set-up page', options, async () => {
+test('a link leads a publisher to the set-up page', options, async (t) => {
   const carom = await startDashboard(zones)
+  t.after(() => carom.close())
   const { page, done } = await openAs(browser, carom, carom.operator, '/zones/publishers/north')
   await page.getByRole('button', { name: 'Make a link to its set-up' }).click()
   const dialog = page.getByRole('dialog')
@@ -249,11 +250,11 @@ test('a link leads a publisher to the set-up page', options, async () => {
   await setup.page.getByText('north').first().waitFor()
   await setup.done()
   await done()
-  await carom.close()
 })
 
-test('a dialect says how macros are written', options, async () => {
+test('a dialect says how macros are written', options, async (t) => {
   const carom = await startDashboard(zones)
+  t.after(() => carom.close())
   const { page, done } = await openAs(browser, carom, carom.operator, '/zones/dialects')
   await page.getByRole('link', { name: 'Make a dialect' }).first().click()
   await page.getByRole('textbox', { name: 'Name', exact: true }).fill('old-net')
@@ -272,5 +273,4 @@ test('a dialect says how macros are written', options, async () => {
   assert.deepEqual({ open, close, macros }, { open: '[', close: ']', macros: { click_id: 'ymid' } })
   await done()
   await pictures(browser, carom, carom.operator, '/zones/dialects/old-net', 'dialect', (it) => it.getByLabel('Before the name').waitFor())
-  await carom.close()
 })
