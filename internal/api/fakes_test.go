@@ -169,7 +169,7 @@ func (s *fakeStore) Story(_ context.Context, id carom.EventID) (*carom.Story, er
 
 func (s *fakeStore) Refused(_ context.Context, f carom.RefusedFilter) ([]*carom.Refused, error) {
 	return slices.DeleteFunc(slices.Clone(s.refused), func(r *carom.Refused) bool {
-		return f.Reason != "" && r.Reason != f.Reason || !(Span{f.From, f.To}).holds(r.Received.At)
+		return f.App != "" && r.App != f.App || f.Reason != "" && r.Reason != f.Reason || !(Span{f.From, f.To}).holds(r.Received.At)
 	}), s.err
 }
 
@@ -182,8 +182,8 @@ func (s *fakeStore) RefusedByID(_ context.Context, id carom.ReceivedID) (*carom.
 	return nil, carom.ErrNotFound
 }
 
-func (s *fakeStore) Unverified(_ context.Context, app, source string, _ int) ([]*carom.Unverified, error) {
-	return s.unverified, s.err
+func (s *fakeStore) Unverified(_ context.Context, app, _ string, _ int) ([]*carom.Unverified, error) {
+	return slices.DeleteFunc(slices.Clone(s.unverified), func(u *carom.Unverified) bool { return app != "" && u.App != app }), s.err
 }
 
 func (s *fakeStore) Counts(_ context.Context, f carom.CountFilter) ([]carom.Count, error) {

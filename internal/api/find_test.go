@@ -76,6 +76,11 @@ func viewed() *world {
 		TelegramID: "u1", View: v.ID, Strength: carom.Secret, Decided: []carom.Decided{{Rule: "watch", State: carom.RewardGranted, Reward: shopReward(2, carom.RewardGranted)}},
 	}}}, w.store.stories...)
 	w.store.rewards[2].Event, w.store.lines[0].Event = eventID(5), eventID(5)
+	w.store.refused[0].Received = carom.Received{At: noon(), Method: "POST", Path: "/in/shop/monetag/***", RawQuery: "ymid=literal%7Bymid%7D&bad=%zz", Body: []byte("note=a+b")}
+	for _, user := range []string{"u-77", "u-777"} {
+		w.store.unverified = append(w.store.unverified, &carom.Unverified{App: "shop", Source: "monetag", Reason: carom.ReasonWrongSecret,
+			Received: carom.Received{At: noon(), Method: "GET", Path: "/in/shop/monetag/***", RawQuery: "telegram_id=" + user}})
+	}
 	return w
 }
 
@@ -187,6 +192,11 @@ func TestSearch(t *testing.T) {
 		{"/in/shop/monetag/s3cret?ymid=user123", []string{"source shop/monetag", "event " + string(eventID(1))}},
 		{"shop.example", []string{"endpoint shop/backend"}},
 		{"https://shop.example/postback?token=***&u=user123", []string{"endpoint shop/backend", "attempt " + string(deliveryID(1, 0)) + ".1", "event " + string(eventID(1))}},
+		{"literal{ymid}", []string{"received " + refusedID()}}, // as sent, with its escapes
+		{"https://carom.example/in/shop/monetag/s3cret?ymid=literal%7Bymid%7D", []string{"source shop/monetag", "received " + refusedID()}},
+		{"u-77", []string{"unverified shop/monetag"}}, // of several the newest
+		{"a b", []string{"received " + refusedID()}}, // of a form
+		{"/in/x/y", []string{"unverified no source"}},
 		{"nothing of this kind", nil},
 	}
 	for _, tt := range tests {
@@ -223,6 +233,7 @@ func TestFindersShowOnlyWhatTheCallerMaySee(t *testing.T) {
 	}
 	for _, path := range []string{"/v1/events", "/v1/attempts", "/v1/views", "/v1/search?q=u1", "/v1/search?q=view5", "/v1/search?q=shop",
 		"/v1/search?q=backend", "/v1/search?q=8790478", "/v1/search?q=" + string(eventID(5)), "/v1/search?q=" + string(shopView().ID),
+		"/v1/search?q=literal", "/v1/search?q=u-77", "/v1/search?q=%2Fin%2Fx",
 		"/v1/search?q=" + url.QueryEscape("https://shop.example/postback?token=***&u=user123")} {
 		rec := viewed().ask(t, "game-read", "GET "+path, "")
 		if rec.Code != 200 || strings.Contains(rec.Body.String(), "shop") || strings.Contains(rec.Body.String(), "user123") {
@@ -233,5 +244,19 @@ func TestFindersShowOnlyWhatTheCallerMaySee(t *testing.T) {
 		if rec := viewed().ask(t, "events", "GET "+path, ""); rec.Code != 403 {
 			t.Errorf("%s: status %d with a key that may only report events, want 403", path, rec.Code)
 		}
+	}
+}
+
+// What was refused is found by those who may list it, and by nobody else.
+func TestSearchShowsReceivedToThoseWhoMayListIt(t *testing.T) {
+	for caller, found := range map[string]bool{"read": true, "acme": false} {
+		t.Run(caller, func(t *testing.T) {
+			w := newSetupWorld()
+			w.store.refused[0].App, w.store.refused[0].Received = "studio", carom.Received{At: noon(), Method: "GET", RawQuery: "ymid=lost-one"}
+			got := decode[SearchResults](t, w.ask(t, caller, "GET /v1/search?app=studio&q=lost-one", ""), 200)
+			if (len(got.Results) == 1) != found {
+				t.Errorf("found %+v", got.Results)
+			}
+		})
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 // SearchResult is one thing that a search found.
 type SearchResult struct {
-	Kind   string     `json:"kind" enum:"event,delivery,reward,view,received,user,zone,source,endpoint,rule,app,attempt"`
-	ID     string     `json:"id"`
+	Kind   string     `json:"kind" enum:"event,delivery,reward,view,received,unverified,user,zone,source,endpoint,rule,app,attempt"`
+	ID     string     `json:"id" doc:"Its id; an unverified postback has none: its source"`
 	Title  string     `json:"title"`
 	Detail string     `json:"detail"`
 	At     time.Time  `json:"at,omitzero" required:"false"`
@@ -30,7 +30,7 @@ type SearchResult struct {
 
 // SearchLink says where the dashboard shows a result.
 type SearchLink struct {
-	Page string `json:"page" enum:"stories,users,zones,sources,endpoints,rules,apps"`
+	Page string `json:"page" enum:"stories,users,zones,sources,endpoints,rules,apps,unverified"`
 	ID   string `json:"id"`
 }
 
@@ -42,9 +42,10 @@ type SearchResults struct {
 // Bounds of one search.
 const (
 	searchMost     = 50
-	searchEach     = 10  // of what one look can find
-	searchURLs     = 8   // parameters of a URL that are looked for
-	searchAttempts = 200 // newest attempts whose URL is compared
+	searchEach     = 10   // of what one look can find
+	searchURLs     = 8    // parameters of a URL that are looked for
+	searchAttempts = 200  // newest attempts whose URL is compared
+	searchReceived = 1000 // newest refused, and newest unverified postbacks, that are looked through: what they say is in no index, for none of it is certain
 )
 
 type searchIn struct {
@@ -69,12 +70,7 @@ func (s *service) search(ctx context.Context, in *searchIn) (*searchOut, error) 
 	f.objects = &o
 	exact, err := f.byID(q)
 	if err == nil && !exact {
-		u := asURL(q)
-		if f.byName(q); u != nil {
-			err = f.byURL(u, q)
-		} else {
-			err = f.byValue(q, 10)
-		}
+		err = f.byText(q)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
@@ -127,6 +123,91 @@ func (f *finder) byID(q string) (bool, error) {
 	}
 	f.add(r)
 	return true, nil
+}
+
+// byText looks for what is no id: a name, a URL or a value, and whatever was received and holds it.
+func (f *finder) byText(q string) error {
+	u := asURL(q)
+	var received []SearchResult
+	g, ctx := errgroup.WithContext(f.ctx) // the store is asked for what was received beside all else
+	if f.may("list-received") {
+		g.Go(func() (err error) {
+			received, err = f.holding(ctx, wanted(u, q))
+			return err
+		})
+	}
+	g.Go(func() error {
+		if f.byName(q); u != nil {
+			return f.byURL(u, q)
+		}
+		return f.byValue(q, 10)
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, r := range received {
+		f.add(r)
+	}
+	return nil
+}
+
+// may says whether who asks may call another operation as well, which shows what this search would find.
+func (f *finder) may(operation string) bool {
+	return classOf(operation)&callerOf(f.ctx).class() != 0
+}
+
+// wanted is what a received postback is to hold: of a URL its query, as the host is not kept and the token in the path is masked.
+func wanted(u *url.URL, q string) string {
+	if u != nil && u.RawQuery != "" {
+		return u.RawQuery
+	}
+	return q
+}
+
+// holding looks through the newest received postbacks that became no event for those in which text stands.
+func (f *finder) holding(ctx context.Context, text string) ([]SearchResult, error) {
+	refused, err := f.s.Store.Refused(ctx, carom.RefusedFilter{App: f.app, Limit: searchReceived})
+	if err != nil {
+		return nil, fmt.Errorf("look through refused postbacks: %w", err)
+	}
+	unverified, err := f.s.Store.Unverified(ctx, f.app, "", searchReceived)
+	if err != nil {
+		return nil, fmt.Errorf("look through unverified postbacks: %w", err)
+	}
+	var found []SearchResult
+	for _, r := range refused {
+		if len(found) < searchEach && holds(&r.Received, text) {
+			found = append(found, SearchResult{Kind: "received", ID: string(r.ID), Title: "refused postback of " + r.App + "/" + r.Source,
+				Detail: "refused (" + string(r.Reason) + "): " + r.Detail, At: r.Received.At.UTC(), App: r.App, Link: SearchLink{"stories", string(r.ID)}, rank: 40})
+		}
+	}
+	of := map[string]bool{} // sources whose newest one is found: none has an id, and so no page, of its own
+	for _, u := range unverified {
+		if source := u.App + "/" + u.Source; len(of) < searchEach && !of[source] && holds(&u.Received, text) {
+			of[source] = true
+			if u.Source == "" {
+				source = "no source"
+			}
+			found = append(found, SearchResult{Kind: "unverified", ID: source, Title: "unverified postback of " + source, Detail: "unverified (" + string(u.Reason) + "): it proved nothing, so it counts for nothing",
+				At: u.Received.At.UTC(), App: u.App, Link: SearchLink{"unverified", source}, rank: 41})
+		}
+	}
+	return found, nil
+}
+
+// holds says whether text stands in what was received, as it was sent or with its escapes undone.
+func holds(r *carom.Received, text string) bool {
+	for _, sent := range []string{r.Path, r.RawQuery, string(r.Body)} {
+		if strings.Contains(sent, text) {
+			return true
+		}
+		for part := range strings.SplitSeq(sent, "&") { // each alone: a part that is escaped wrongly hides no other
+			if plain, err := url.QueryUnescape(part); err == nil && strings.Contains(plain, text) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // byName looks through the objects.

@@ -4769,7 +4769,7 @@ export interface components {
              * @description The page of the dashboard
              * @enum {string}
              */
-            page: "stories" | "users" | "zones" | "sources" | "endpoints" | "rules" | "apps";
+            page: "stories" | "users" | "zones" | "sources" | "endpoints" | "rules" | "apps" | "unverified";
         };
         SearchResult: {
             /** @description An app, by its name */
@@ -4781,13 +4781,13 @@ export interface components {
             at?: string;
             /** @description What is wrong, and the fix */
             detail: string;
-            /** @description Its id */
+            /** @description Its id; an unverified postback has none: its source */
             id: string;
             /**
              * @description What it is, in a word that stays the same
              * @enum {string}
              */
-            kind: "event" | "delivery" | "reward" | "view" | "received" | "user" | "zone" | "source" | "endpoint" | "rule" | "app" | "attempt";
+            kind: "event" | "delivery" | "reward" | "view" | "received" | "unverified" | "user" | "zone" | "source" | "endpoint" | "rule" | "app" | "attempt";
             link: components["schemas"]["SearchLink"];
             /** @description What people call it */
             title: string;
