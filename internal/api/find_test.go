@@ -195,7 +195,7 @@ func TestSearch(t *testing.T) {
 		{"literal{ymid}", []string{"received " + refusedID()}}, // as sent, with its escapes
 		{"https://carom.example/in/shop/monetag/s3cret?ymid=literal%7Bymid%7D", []string{"source shop/monetag", "received " + refusedID()}},
 		{"u-77", []string{"unverified shop/monetag"}}, // of several the newest
-		{"a b", []string{"received " + refusedID()}}, // of a form
+		{"a b", []string{"received " + refusedID()}},  // of a form
 		{"/in/x/y", []string{"unverified no source"}},
 		{"nothing of this kind", nil},
 	}
