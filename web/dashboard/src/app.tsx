@@ -1,6 +1,6 @@
 import { Center, Loader, MantineProvider, Modal } from '@mantine/core'
 import { Notifications } from '@mantine/notifications'
-import { MutationCache, QueryClient, QueryClientProvider, useQueryClient } from '@tanstack/react-query'
+import { MutationCache, type Query, QueryClient, QueryClientProvider, useQueryClient } from '@tanstack/react-query'
 import { Component, type ReactNode, Suspense, useState } from 'react'
 import { BrowserRouter, Route, Routes, useLocation } from 'react-router'
 import { RequestFailed } from './api/client'
@@ -21,10 +21,19 @@ function makeQueryClient(): QueryClient {
         retry: (failures, error) => failures < 2 && !(error instanceof RequestFailed && error.status >= 400 && error.status < 500),
       },
     },
-    // Whatever was changed is read again: what is shown elsewhere is never older than one's own change.
-    mutationCache: new MutationCache({ onSuccess: () => void client.invalidateQueries({ predicate: (q) => q.queryKey[0] !== 'session' }) }),
+    mutationCache: new MutationCache({ onSuccess: () => void readAgain(client) }),
   })
   return client
+}
+
+/**
+ * readAgain reads anew all that may have been changed, so that what is shown is never older than one's own change. A first read that is
+ * still under way may have been answered before the change, and invalidateQueries alone would wait for just that answer.
+ */
+async function readAgain(client: QueryClient) {
+  const data = (q: Query) => q.queryKey[0] !== 'session'
+  await client.cancelQueries({ predicate: (q) => data(q) && q.state.data === undefined })
+  await client.invalidateQueries({ predicate: data })
 }
 
 const nonce = () => document.querySelector<HTMLMetaElement>('meta[name=csp-nonce]')?.content ?? ''

@@ -90,6 +90,29 @@ test('a member is invited, signs in by the link, is disabled, and signed out at 
   await done()
 })
 
+test('a list that was asked for before a change, and answered after it, shows the change', options, async () => {
+  const { page, done } = await openAs(browser, carom, carom.operator, 'about:blank')
+  let old, give
+  const given = new Promise((resolve) => (give = resolve))
+  await page.route('**/v1/members', async (route) => {
+    if (old || route.request().method() !== 'GET') return route.fallback()
+    old = route.fetch()
+    await old
+    await given
+    await route.fulfill({ response: await old }).catch(() => {}) // nobody may wait for it any more
+  })
+  await page.goto(`${carom.url}/settings/members`)
+  await page.getByRole('button', { name: 'Invite a member' }).click()
+  await page.getByRole('dialog').getByLabel('E-mail').fill('late@example.com')
+  while (!old) await page.waitForTimeout(10)
+  await old
+  await page.getByRole('dialog').getByRole('button', { name: 'Make the invitation' }).click()
+  await page.getByRole('button', { name: 'I have copied it' }).click()
+  give()
+  await page.getByRole('row', { name: /late@example\.com/ }).waitFor()
+  await done()
+})
+
 test('what somebody else changes of a member meanwhile is not overwritten unseen', options, async () => {
   const { page, done } = await openAs(browser, carom, carom.operator, '/settings/members')
   const other = await openAs(browser, carom, carom.operator, '/settings/members')
