@@ -93,8 +93,8 @@ test('a lost reward whose delivery died is found and sent again, by keyboard alo
 test('a refused postback says why, and is judged again after a fix, by keyboard alone', options, async () => {
   await send({ ymid: 'lost-2', telegram_id: '279058398', event_type: 'watched' })
   const { page, tabTo, done } = await openAs(browser, carom, carom.operator, '/search?q=279058398')
-  await page.getByText('Refused postbacks that contain it').waitFor()
-  await tabTo('[aria-label="Refused postbacks that contain it"] a')
+  await page.getByText('Received, and counted for nothing').waitFor()
+  await tabTo('[aria-label="Received, and counted for nothing"] a')
   await page.keyboard.press('Enter')
   await page.getByRole('heading', { name: 'Refused: unknown event type' }).waitFor()
   await page.getByText('the event type "watched" (parameter "event_type") is not known').first().waitFor()
